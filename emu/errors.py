@@ -3,11 +3,16 @@
 A packet the stack refuses is never an error here: it is counted under its drop reason.
 """
 
+import errno as errno_numbers
+
 
 class SoftnetError(Exception):
-    """Base of everything softnet tells its user in one sentence; `exit_code` is the process's."""
+    """Base of everything softnet tells its user in one sentence; `exit_code` is the process's.
 
-    exit_code: int = 1
+    Raised by itself it means a broken invariant of the emulator (4); 1 is left to failed comparisons.
+    """
+
+    exit_code: int = 4
 
 
 class ConfigError(SoftnetError):
@@ -24,3 +29,26 @@ class InputFileError(SoftnetError):
 
 class CaptureError(InputFileError):
     """A capture nothing could be read from: not a capture, an unknown version, or no frame on an Ethernet link."""
+
+
+class ControlError(SoftnetError):
+    """A control read or write that the kernel refuses with `errno`; nothing has changed.
+
+    `errno` is a positive number of the `errno` module, the message one sentence: the reason and the accepted form.
+    """
+
+    exit_code: int = 2
+
+    def __init__(self, errno: int, message: str) -> None:
+        super().__init__(message)
+        self.errno = errno
+        self.message = message
+
+    @property
+    def errno_name(self) -> str:
+        """The number's name: `EINVAL`."""
+        return errno_numbers.errorcode.get(self.errno, str(self.errno))
+
+    def __reduce__(self) -> tuple[type["ControlError"], tuple[int, str]]:
+        # An exception pickles by its args, which hold the message alone; sweeps carry errors between processes.
+        return (type(self), (self.errno, self.message))
