@@ -52,3 +52,9 @@ class ControlError(SoftnetError):
     def __reduce__(self) -> tuple[type["ControlError"], tuple[int, str]]:
         # An exception pickles by its args, which hold the message alone; sweeps carry errors between processes.
         return (type(self), (self.errno, self.message))
+
+
+class InvariantError(SoftnetError):
+    """The emulator broke one of its own laws: our bug, never the user's."""
+
+    exit_code: int = 4

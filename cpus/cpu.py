@@ -1,0 +1,324 @@
+"""The CPU actor: hard interrupts, softirqs, ksoftirqd and applications, idle.
+
+Models: S1-S9, S11, S12, K9; one trio task per CPU; work that cannot be cut short, waits that can, and softirqs held off.
+Leaves out: forced threaded interrupts (S10), frequency scaling, SMT.
+Source: kernel/softirq.c (6.1, 6.9), include/linux/interrupt.h.
+
+The loop is the only thing that awaits. Whatever runs in it is synchronous and charges its cost to `local_now_ns`; before
+anything that another actor could have a say in, the CPU synchronises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from cpus.accounts import HARDIRQ, IDLE, KSOFTIRQD, SOFTIRQ, SYSTEM, Accounts
+from cpus.interrupts import LOCAL_TIMER_RANK, Interrupt, Mailbox
+from cpus.process import BLOCK, Process, RunQueue, select_cpu
+from emu.clock import NEVER, Actor, Clock
+
+if TYPE_CHECKING:
+    from emu.costs import Costs
+    from emu.jiffies import Jiffies
+    from emu.rules import Rules
+
+HI_SOFTIRQ: Final = 0
+TIMER_SOFTIRQ: Final = 1
+NET_TX_SOFTIRQ: Final = 2
+NET_RX_SOFTIRQ: Final = 3
+BLOCK_SOFTIRQ: Final = 4
+IRQ_POLL_SOFTIRQ: Final = 5
+TASKLET_SOFTIRQ: Final = 6
+SCHED_SOFTIRQ: Final = 7
+HRTIMER_SOFTIRQ: Final = 8
+RCU_SOFTIRQ: Final = 9
+SOFTIRQ_NAMES: Final = ("HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER", "RCU")
+NR_SOFTIRQS: Final = len(SOFTIRQ_NAMES)
+
+MAX_SOFTIRQ_RESTART: Final = 10
+"""Rounds in all before ksoftirqd takes over (S3)."""
+
+CHECKPOINT_TURNS: Final = 32
+"""Polls a CPU may run on without suspending before it gives trio a checkpoint (32 polls of 64 packets are 2,048)."""
+
+SoftirqAction = Callable[["Cpu"], Awaitable[None]]
+
+
+class Wakeup(Interrupt):
+    """A process becomes runnable on this CPU; from another CPU it came with a reschedule interrupt."""
+
+    __slots__ = ("process", "remote")
+
+    def __init__(self, process: Process, remote: bool) -> None:
+        super().__init__()
+        self.process = process
+        self.remote = remote
+
+    def handle(self, cpu: Cpu) -> None:
+        """Queue the process and ask for a reschedule if it should run first."""
+        if self.remote:
+            cpu.resched_ipis += 1
+            cpu.local_now_ns += cpu.costs.resched_ipi_ns
+        cpu.activate(self.process)
+
+
+class Timer(Interrupt):
+    """A one-shot timer of this CPU: calls `function(cpu)` in hard-interrupt context."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[[Cpu], None]) -> None:
+        super().__init__()
+        self.function = function
+
+    def handle(self, cpu: Cpu) -> None:
+        """Run the timer's function."""
+        cpu.local_now_ns += cpu.costs.timer_ns
+        self.function(cpu)
+
+
+class Cpu(Actor):
+    """One emulated CPU. `index` is its number, `node` its NUMA node."""
+
+    def __init__(self, index: int, node: int, clock: Clock, costs: Costs, rules: Rules, jiffies: Jiffies) -> None:
+        super().__init__(f"cpu{index}", index)
+        self.index = index
+        self.node = node
+        self.clock = clock
+        self.costs = costs
+        self.rules = rules
+        self.jiffies = jiffies
+        self.cpus: list[Cpu] = [self]
+        """All CPUs of the machine, by index."""
+        self.online = True
+        self.accounts = Accounts()
+        self.mailbox = Mailbox()
+        self.softirq_pending = 0
+        self.softirq_vec: list[SoftirqAction | None] = [None] * NR_SOFTIRQS
+        self.softirq_counts = [0] * NR_SOFTIRQS
+        """Handler invocations (/proc/softirqs, S5)."""
+        self.in_softirq = False
+        self.bh_disabled = 0
+        """Depth of local_bh_disable, or of HOLD: hard interrupts are taken, softirqs wait."""
+        self.need_resched = False
+        self.owed_ns = 0
+        """Cost of what this CPU's posts turned out to cause (wake-ups); paid at its next synchronisation."""
+        self.runqueue = RunQueue()
+        self.ksoftirqd = Process(f"ksoftirqd/{index}", None, 1 << index, self)
+        self.last_process: Process | None = None
+        self.hardirqs = 0
+        self.resched_ipis = 0
+        self.context_switches = 0
+        self.ksoftirqd_wakeups = 0
+        self.softirq_restarts_exhausted = 0
+        """Times a softirq burst ended on one of the limits of S3 and ksoftirqd was woken."""
+        self._unsuspended = 0
+
+    # ---------------------------------------------------------------- time
+
+    async def synchronise(self) -> None:
+        """Go on as the earliest actor, everything before decided; a real checkpoint every CHECKPOINT_TURNS calls."""
+        clock = self.clock
+        turns = clock.turns
+        await clock.synchronise(self)
+        if clock.turns == turns:
+            self._unsuspended += 1
+            if self._unsuspended >= CHECKPOINT_TURNS:
+                self._unsuspended = 0
+                await trio.lowlevel.checkpoint()
+        else:
+            self._unsuspended = 0
+        if self.owed_ns:
+            self.local_now_ns += self.owed_ns
+            self.owed_ns = 0
+
+    async def interruptible(self) -> None:
+        """Synchronise, and take every hard interrupt that has arrived by then."""
+        mailbox = self.mailbox
+        while True:
+            await self.synchronise()
+            if mailbox.next_ns() > self.local_now_ns:
+                if self.local_now_ns == self.synced_ns:
+                    return
+                continue
+            account = self.accounts.switch(HARDIRQ, self.local_now_ns)
+            while (interrupt := mailbox.take(self.synced_ns)) is not None:
+                interrupt.handle(self)
+            self.accounts.switch(account, self.local_now_ns)
+
+    async def _open_until(self, until_ns: int) -> None:
+        """Let time pass until `until_ns` or the next interrupt, whichever is sooner."""
+        arrival = self.mailbox.next_ns()
+        if arrival < until_ns:
+            until_ns = max(arrival, self.local_now_ns)
+        turns = self.clock.turns
+        await self.clock.wait_open(self, until_ns)
+        if self.clock.turns == turns:
+            self._unsuspended += 1
+            if self._unsuspended >= CHECKPOINT_TURNS:
+                self._unsuspended = 0
+                await trio.lowlevel.checkpoint()
+
+    # ---------------------------------------------------------------- messages in
+
+    def send(self, interrupt: Interrupt, at_ns: int, sender_rank: int) -> None:
+        """Let `interrupt` arrive at `at_ns`. An open CPU is cut short then; a working one takes it when it next looks."""
+        self.mailbox.put(at_ns, sender_rank, interrupt)
+        self.clock.wake(self, at_ns)
+
+    def start_timer(self, at_ns: int, function: Callable[[Cpu], None]) -> Timer:
+        """Arm a one-shot timer of this CPU. Set `.withdrawn` on the result to cancel it."""
+        timer = Timer(function)
+        self.mailbox.put(at_ns, LOCAL_TIMER_RANK, timer)
+        self.clock.wake(self, at_ns)
+        return timer
+
+    # ---------------------------------------------------------------- softirqs
+
+    def raise_softirq_irqoff(self, nr: int) -> None:
+        """Set the bit only: interrupt or softirq context will look at it (S7)."""
+        self.softirq_pending |= 1 << nr
+
+    def softirq_runnable(self) -> bool:
+        """May pending softirqs run at interrupt exit now (S6, S9)?"""
+        if not self.softirq_pending or self.bh_disabled or self.in_softirq:
+            return False
+        if self.rules.softirq_defers_to_ksoftirqd and self.ksoftirqd.runnable:
+            return bool(self.softirq_pending & (1 << HI_SOFTIRQ | 1 << TASKLET_SOFTIRQ))
+        return True
+
+    async def handle_softirqs(self) -> None:
+        """Rounds of pending softirqs until none is pending or a limit of S3 is met; then ksoftirqd is woken."""
+        jiffies = self.jiffies
+        end = jiffies.at(self.local_now_ns) + jiffies.max_softirq_time
+        account = self.accounts.switch(
+            KSOFTIRQD if self.runqueue.current is self.ksoftirqd else SOFTIRQ, self.local_now_ns
+        )
+        self.in_softirq = True
+        restart = MAX_SOFTIRQ_RESTART
+        while True:
+            pending = self.softirq_pending
+            self.softirq_pending = 0
+            self.local_now_ns += self.costs.softirq_entry_ns
+            for nr in range(NR_SOFTIRQS):
+                if pending >> nr & 1:
+                    self.softirq_counts[nr] += 1
+                    action = self.softirq_vec[nr]
+                    if action is not None:
+                        await action(self)
+            await self.interruptible()
+            if not self.softirq_pending:
+                break
+            restart -= 1
+            if not (jiffies.at(self.local_now_ns) < end and not self.need_resched and restart):
+                self.softirq_restarts_exhausted += 1
+                self.wakeup_softirqd()
+                break
+        self.in_softirq = False
+        self.accounts.switch(account, self.local_now_ns)
+
+    def wakeup_softirqd(self) -> None:
+        """Make this CPU's ksoftirqd runnable, if it is not."""
+        if not self.ksoftirqd.runnable:
+            self.ksoftirqd_wakeups += 1
+            self.activate(self.ksoftirqd)
+
+    # ---------------------------------------------------------------- processes
+
+    def activate(self, process: Process) -> None:
+        """Queue a woken process here; set need_resched if it should run before the running one (K9)."""
+        process.wake_pending = False
+        if process.runnable or process.finished:
+            return
+        process.cpu = self
+        process.wakeups += 1
+        self.runqueue.enqueue(process)
+        if self.runqueue.should_preempt(process):
+            self.need_resched = True
+
+    def try_to_wake_up(self, process: Process, at_ns: int, waker: Cpu) -> None:
+        """Wake `process` at `at_ns` on behalf of `waker`, which pays for it. The target takes it as an interrupt if it is another CPU."""
+        if process.runnable or process.wake_pending or process.finished:
+            process.wake_pending = True
+            return
+        process.wake_pending = True
+        target = select_cpu(process, self.cpus, _is_idle)
+        remote = target is not waker
+        waker.owed_ns += waker.costs.sock_wake_ns
+        target.send(Wakeup(process, remote), at_ns + 1, waker.rank)
+
+    async def _run_process(self, process: Process) -> None:
+        """Run the current process until it blocks, a softirq may run, or somebody else should run."""
+        runqueue = self.runqueue
+        if process is not self.last_process:
+            self.last_process = process
+            process.switches += 1
+            self.context_switches += 1
+            self.accounts.switch(SYSTEM, self.local_now_ns)
+            self.local_now_ns += self.costs.context_switch_ns
+        if process.is_ksoftirqd:
+            started = self.local_now_ns
+            self.accounts.switch(KSOFTIRQD, started)
+            if self.softirq_pending and not self.bh_disabled:
+                await self.handle_softirqs()
+            runqueue.ran(process, self.local_now_ns - started)
+            if not self.softirq_pending or self.bh_disabled:
+                runqueue.remove(process)
+                self.need_resched = True
+            elif runqueue.waiting:
+                self.need_resched = True
+            return
+        assert process.body is not None
+        while True:
+            await self.interruptible()
+            if self.need_resched or self.softirq_runnable():
+                return
+            if not process.remaining_ns:
+                process.wake_pending = False
+                step = next(process.body, None)
+                if step is None or step is BLOCK:
+                    process.finished = step is None
+                    if process.wake_pending and not process.finished:
+                        continue
+                    runqueue.remove(process)
+                    self.need_resched = True
+                    return
+                process.account, process.remaining_ns = step
+            self.accounts.switch(process.account, self.local_now_ns)
+            start = self.local_now_ns
+            left = runqueue.slice_left_ns()
+            await self._open_until(start + (process.remaining_ns if process.remaining_ns < left else left))
+            ran = self.local_now_ns - start
+            process.remaining_ns -= ran
+            runqueue.ran(process, ran)
+            if runqueue.waiting and not runqueue.slice_left_ns():
+                self.need_resched = True
+
+    # ---------------------------------------------------------------- the loop
+
+    async def run(self) -> None:
+        """The actor: interrupts, softirqs, processes, idle, until the machine is torn down."""
+        await self.clock.enter(self, NEVER)
+        self.accounts.switch(IDLE, self.local_now_ns)
+        while True:
+            await self.interruptible()
+            if self.softirq_runnable():
+                await self.handle_softirqs()
+                continue
+            runqueue = self.runqueue
+            if self.need_resched or runqueue.current is None:
+                self.need_resched = False
+                runqueue.pick()
+            if runqueue.current is not None:
+                await self._run_process(runqueue.current)
+                continue
+            self.last_process = None
+            self.accounts.switch(IDLE, self.local_now_ns)
+            await self._open_until(NEVER)
+
+
+def _is_idle(cpu: Cpu) -> bool:
+    return cpu.is_open and cpu.runqueue.current is None and not cpu.runqueue.waiting and cpu.online

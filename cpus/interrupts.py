@@ -1,0 +1,68 @@
+"""What reaches a CPU from outside: hard interrupts, inter-processor interrupts, wake-ups, timers, by time of arrival.
+
+Models: a message is taken at its stamp if the CPU is open, else at the end of what it does (DESIGN: three ways to wait).
+Leaves out: nested hard interrupts, NMIs.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, Final
+
+from emu.clock import NEVER
+
+if TYPE_CHECKING:
+    from cpus.cpu import Cpu
+
+
+class Interrupt:
+    """Something that runs in hard-interrupt context. `handle` charges its own cost; `withdrawn` ones are never taken."""
+
+    __slots__ = ("withdrawn",)
+
+    def __init__(self) -> None:
+        self.withdrawn = False
+
+    def handle(self, cpu: Cpu) -> None:
+        """Run the handler on `cpu`, whose local time is the time it was taken."""
+        raise NotImplementedError
+
+
+class Mailbox:
+    """Interrupts on their way to one CPU, ordered by (stamp, rank of the sender, order of sending)."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, int, Interrupt]] = []
+        self._sent = 0
+
+    def put(self, at_ns: int, sender_rank: int, interrupt: Interrupt) -> None:
+        """Send `interrupt`, to arrive at `at_ns`."""
+        self._sent += 1
+        heapq.heappush(self._heap, (at_ns, sender_rank, self._sent, interrupt))
+
+    def next_ns(self) -> int:
+        """When the next one arrives, NEVER if none."""
+        heap = self._heap
+        while heap:
+            if not heap[0][3].withdrawn:
+                return heap[0][0]
+            heapq.heappop(heap)
+        return NEVER
+
+    def take(self, now_ns: int) -> Interrupt | None:
+        """The earliest that has arrived by `now_ns`, or None."""
+        if self.next_ns() > now_ns:
+            return None
+        return heapq.heappop(self._heap)[3]
+
+    def drain(self) -> list[tuple[int, int, Interrupt]]:
+        """All that is under way, in order, for a CPU that goes offline."""
+        waiting = [
+            (at, rank, item) for at, rank, _, item in sorted(self._heap, key=lambda e: e[:3]) if not item.withdrawn
+        ]
+        self._heap.clear()
+        return waiting
+
+
+LOCAL_TIMER_RANK: Final = 0
+"""Timers of the CPU itself come before what others send at the same time."""

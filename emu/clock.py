@@ -1,0 +1,314 @@
+"""Virtual time and turns: one actor at a time, in one order, whatever trio's scheduler does.
+
+Models: an integer clock of nanoseconds; actors that are granted turns by the key (time, kind, rank, sequence); posts between actors
+that are decided in the order of their stamps before anybody is granted a later turn; a pace that holds virtual time back.
+Leaves out: everything about CPUs and packets.
+
+The rules, each with a test:
+
+* An actor that is the earliest goes on without suspending. Otherwise it hands the turn straight to the earliest (task to task).
+* A post made at local time s is decided at s + 1, before any actor is granted a turn at a time later than s, in the order
+  (stamp, rank of the sender, order of posting). The decision may wake an open actor; then that actor's turn comes first.
+* Only an actor that waits open can be woken early; one that works keeps its key. Nobody is pulled into the past.
+* When an actor fails, the turn is not handed on: the exception travels through the nursery, which tears the machine down.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any, Final, Protocol
+
+import trio
+
+NEVER: Final = 1 << 62
+"""A time that does not come (146 years in nanoseconds)."""
+
+RANK_BITS: Final = 12
+"""Ranks are below 2**RANK_BITS; a post's key is stamp << RANK_BITS | rank."""
+
+KIND_POST: Final = 0
+KIND_ACTOR: Final = 1
+KIND_SAMPLER: Final = 2
+KIND_USER: Final = 3
+KIND_END: Final = 4
+"""Order at equal times: decisions on posts, CPUs and devices, the sampler, a control write, the end of the run."""
+
+
+class Port(Protocol):
+    """A bounded queue where two actors meet. `deliver` decides a post as of its stamp."""
+
+    def deliver(self, stamp_ns: int, sender: Any, item: Any) -> None:
+        """Decide the post of `item` made by `sender` at `stamp_ns`. Called once per post, in the one order."""
+
+
+class Actor:
+    """Someone who is granted turns. Subclasses run as one trio task and call `Clock.synchronise` and `Clock.wait_open`."""
+
+    kind = KIND_ACTOR
+
+    def __init__(self, name: str, rank: int) -> None:
+        assert 0 <= rank < 1 << RANK_BITS, f"rank {rank} of {name} is out of range"
+        self.name = name
+        self.rank = rank
+        self.local_now_ns = 0
+        """Its own clock: never behind the time of its last turn."""
+        self.synced_ns = 0
+        """When it last was the earliest: what it knows of others is as of then."""
+        self.key_ns = NEVER
+        """When its next turn is due, while it waits."""
+        self.is_open = False
+        """Waiting in a way that an arrival may cut short."""
+        self.version = 0
+        self.task: trio.lowlevel.Task | None = None
+
+
+class Pace(Protocol):
+    """Holds virtual time back to wall time."""
+
+    limit_ns: int
+    """Turns up to this virtual time may be granted now."""
+
+    async def wait(self, next_ns: int) -> None:
+        """Sleep until `limit_ns` may have grown, or something happened at the keyboard. `next_ns` is the next turn's time."""
+
+
+class Clock:
+    """Grants turns. One per machine."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+        """Time of the turn that is granted."""
+        self.limit_ns = NEVER
+        """No turn after this time is granted before the pace allows it."""
+        self.turns = 0
+        """Turns that were handed from task to task."""
+        self.decided = 0
+        """Posts decided."""
+        self._heap: list[tuple[int, int, int, int, Actor]] = []
+        self._posts: list[tuple[int, Port, Any, Any]] = []
+        self._cursor = 0
+        self._sorted = True
+        self._keeper: trio.lowlevel.Task | None = None
+        self._members = 0
+        self._expected = 0
+
+    # ---------------------------------------------------------------- posts
+
+    def post(self, sender: Actor, port: Port, item: Any) -> None:
+        """Post `item` to `port`, stamped with the sender's local time; it is decided 1 ns later, in the one order."""
+        self._posts.append((sender.local_now_ns << RANK_BITS | sender.rank, port, sender, item))
+        self._sorted = False
+
+    def posts_waiting(self) -> list[tuple[int, Port, Any, Any]]:
+        """Posts that are not decided yet: (stamp << RANK_BITS | rank, port, sender, item)."""
+        return self._posts[self._cursor :]
+
+    def _next_post_ns(self) -> int:
+        """When the next post is to be decided (its stamp + 1), or NEVER."""
+        posts = self._posts
+        if not self._sorted:
+            if self._cursor:
+                del posts[: self._cursor]
+                self._cursor = 0
+            posts.sort(key=_post_key)
+            self._sorted = True
+        if self._cursor == len(posts):
+            if posts:
+                posts.clear()
+                self._cursor = 0
+            return NEVER
+        return (posts[self._cursor][0] >> RANK_BITS) + 1
+
+    def _decide(self, until_ns: int) -> None:
+        """Decide every post that is due at or before `until_ns` and before the earliest waiting actor's turn.
+
+        A decision may wake an actor and so bring the earliest turn forward: the bound is read again after each change.
+        """
+        if self._next_post_ns() > until_ns:
+            return
+        posts = self._posts
+        count = len(posts)
+        top = self._top_ns()
+        bound = until_ns if until_ns < top else top
+        bound_key = bound << RANK_BITS
+        cursor = self._cursor
+        version = self._wakes
+        while cursor < count:
+            key, port, sender, item = posts[cursor]
+            if key >= bound_key:
+                break
+            cursor += 1
+            port.deliver(key >> RANK_BITS, sender, item)
+            if self._wakes != version:
+                version = self._wakes
+                top = self._top_ns()
+                if top < bound:
+                    bound_key = top << RANK_BITS
+                    bound = top
+        self.decided += cursor - self._cursor
+        self._cursor = cursor
+        assert self._sorted, "a decision may not post"
+
+    _wakes = 0
+
+    # ---------------------------------------------------------------- turns
+
+    def _top_ns(self) -> int:
+        """Time of the earliest turn somebody waits for, NEVER if none."""
+        heap = self._heap
+        while heap:
+            time_ns, _, _, version, actor = heap[0]
+            if version == actor.version:
+                return time_ns
+            heapq.heappop(heap)
+        return NEVER
+
+    def _is_earliest(self, actor: Actor, time_ns: int) -> bool:
+        top = self._top_ns()
+        if time_ns != top:
+            return time_ns < top
+        _, kind, rank, _, _ = self._heap[0]
+        return (actor.kind, actor.rank) < (kind, rank)
+
+    def _settle(self, time_ns: int) -> bool:
+        """Decide what is due before a turn at `time_ns`. True if everything is decided, False if somebody's turn comes first."""
+        self._decide(time_ns)
+        return self._next_post_ns() > time_ns
+
+    def wake(self, actor: Actor, at_ns: int) -> None:
+        """Bring an open actor's turn forward to `at_ns`. An actor that works, or is due sooner, is left alone."""
+        if actor.is_open and at_ns < actor.key_ns:
+            assert at_ns >= actor.local_now_ns, f"{actor.name} would be woken in its own past"
+            self._enlist(actor, at_ns)
+
+    def _enlist(self, actor: Actor, time_ns: int) -> None:
+        actor.key_ns = time_ns
+        actor.version += 1
+        self._wakes += 1
+        if time_ns < NEVER:
+            heapq.heappush(self._heap, (time_ns, actor.kind, actor.rank, actor.version, actor))
+
+    async def synchronise(self, actor: Actor) -> None:
+        """Return when `actor` is the earliest at its local time and all posts before it are decided. Suspends only if it is not."""
+        time_ns = actor.local_now_ns
+        if time_ns <= self.limit_ns:
+            if self._cursor < len(self._posts):
+                self._decide(time_ns)
+            if self._is_earliest(actor, time_ns) and (
+                self._cursor == len(self._posts) or self._next_post_ns() > time_ns
+            ):
+                self.now_ns = actor.synced_ns = time_ns
+                return
+        self._enlist(actor, time_ns)
+        await self._hand_over(actor)
+
+    async def wait_open(self, actor: Actor, until_ns: int) -> int:
+        """Wait until `until_ns`, or until somebody wakes the actor sooner. Returns the time, which is the actor's new local time."""
+        assert until_ns >= actor.local_now_ns, f"{actor.name} would wait for its own past"
+        if (
+            until_ns <= self.limit_ns
+            and self._cursor == len(self._posts)
+            and self._is_earliest(actor, until_ns)
+            and until_ns < NEVER
+        ):
+            self.now_ns = actor.synced_ns = actor.local_now_ns = until_ns
+            return until_ns
+        actor.is_open = True
+        self._enlist(actor, until_ns)
+        await self._hand_over(actor)
+        actor.is_open = False
+        actor.local_now_ns = actor.synced_ns
+        return actor.local_now_ns
+
+    async def _hand_over(self, actor: Actor) -> None:
+        """Suspend until granted. The turn goes straight to the earliest, which may be the actor itself."""
+        chosen = self._choose()
+        if chosen is actor:
+            self._grant(actor)
+            return
+        actor.task = trio.lowlevel.current_task()
+        self._resume(chosen)
+        await trio.lowlevel.wait_task_rescheduled(_abort)
+
+    def _choose(self) -> Actor | None:
+        """The actor whose turn is next, with everything before it decided; None if the keeper must act (pace, or nobody is left)."""
+        while True:
+            top = self._top_ns()
+            if top > self.limit_ns:
+                # Nothing after the limit may happen, decisions included.
+                if self._next_post_ns() <= self.limit_ns:
+                    self._decide(self.limit_ns)
+                    if self._top_ns() <= self.limit_ns:
+                        continue
+                return None
+            if self._next_post_ns() <= top:
+                self._decide(top)
+                continue
+            if top == NEVER:
+                return None
+            return self._heap[0][4]
+
+    def _grant(self, actor: Actor) -> None:
+        heapq.heappop(self._heap)
+        actor.version += 1
+        self.now_ns = actor.synced_ns = actor.key_ns
+        actor.key_ns = NEVER
+
+    def _resume(self, chosen: Actor | None) -> None:
+        self.turns += 1
+        if chosen is None:
+            task, self._keeper = self._keeper, None
+        else:
+            self._grant(chosen)
+            task, chosen.task = chosen.task, None
+        assert task is not None, f"the turn is due to {chosen.name if chosen else 'the keeper'}, which does not wait"
+        trio.lowlevel.reschedule(task)
+
+    # ---------------------------------------------------------------- the run
+
+    async def enter(self, actor: Actor, first_ns: int = 0, is_open: bool = True) -> None:
+        """An actor's first wait. Its first turn comes at `first_ns` (NEVER: when somebody wakes it)."""
+        actor.is_open = is_open
+        self._enlist(actor, first_ns)
+        actor.task = trio.lowlevel.current_task()
+        self._members += 1
+        if self._members == self._expected and self._keeper is not None:
+            keeper, self._keeper = self._keeper, None
+            trio.lowlevel.reschedule(keeper)
+        await trio.lowlevel.wait_task_rescheduled(_abort)
+        actor.is_open = False
+        actor.local_now_ns = actor.synced_ns
+
+    async def keep(self, actors: int, pace: Pace | None = None) -> None:
+        """The keeper: starts the first turn when `actors` have entered, waits for the pace, returns when no turn is left.
+
+        Runs in the machine's one nursery beside the actors; who calls it cancels that nursery afterwards. A machine has an end
+        actor (see scenarios) whose turn is the last; when that actor returns without waiting again nobody is granted a turn.
+        """
+        self._expected = actors
+        if pace is not None:
+            self.limit_ns = pace.limit_ns
+        while self._members < actors:
+            self._keeper = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(_abort)
+        while True:
+            if pace is not None:
+                self.limit_ns = pace.limit_ns
+            chosen = self._choose()
+            if chosen is not None:
+                self._keeper = trio.lowlevel.current_task()
+                self._resume(chosen)
+                await trio.lowlevel.wait_task_rescheduled(_abort)
+            elif pace is not None:
+                await pace.wait(min(self._top_ns(), self._next_post_ns()))
+            else:
+                return
+
+
+def _post_key(post: tuple[int, Port, Any, Any]) -> int:
+    return post[0]
+
+
+def _abort(_: Any) -> trio.lowlevel.Abort:
+    """Cancelled while waiting: the machine is being torn down, nobody will grant this turn."""
+    return trio.lowlevel.Abort.SUCCEEDED

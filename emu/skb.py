@@ -1,0 +1,96 @@
+"""sk_buff: one packet (or, after GRO, several) on its way up.
+
+Models: the fields that the receive path decides by. Leaves out: paged data as such (`segments` remembers what was merged), dst, conntrack.
+Source: include/linux/skbuff.h (6.9), kernel.md U9-U12, G24-G25.
+
+Fields that most packets never touch are class attributes until somebody sets them: an skb is made once per packet, and each
+attribute set in the constructor costs as much as a dictionary look-up.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from emu.headers import ETH_HLEN, Headers
+
+CHECKSUM_NONE: Final = 0
+CHECKSUM_UNNECESSARY: Final = 1
+CHECKSUM_COMPLETE: Final = 2
+CHECKSUM_PARTIAL: Final = 3
+
+HASH_NONE: Final = 0
+HASH_L3: Final = 1
+"""The NIC hashed addresses only: not used for steering (H1)."""
+HASH_L4: Final = 2
+HASH_SW: Final = 3
+"""Computed by the flow dissector."""
+
+PACKET_HOST: Final = 0
+PACKET_BROADCAST: Final = 1
+PACKET_MULTICAST: Final = 2
+PACKET_OTHERHOST: Final = 3
+
+SKB_TRUESIZE_OVERHEAD_BYTES: Final = 256 + 320
+"""Aligned sk_buff and skb_shared_info on x86-64 (U9)."""
+BUILD_SKB_TRUESIZE_BYTES: Final = 2048 + 256
+"""build_skb on half a page: whatever the packet's length (U12)."""
+
+
+class Skb:
+    """A packet. `len_bytes` is the kernel's skb->len after eth_type_trans: from the network header (or VLAN tag) to the end."""
+
+    hash = 0
+    hash_kind = HASH_NONE
+    ip_summed = CHECKSUM_NONE
+    truesize_bytes = BUILD_SKB_TRUESIZE_BYTES
+    pkt_type = PACKET_HOST
+    rx_queue = 0
+    vlan_tci = -1
+    """Tag stripped by the NIC: protocol << 16 | tci; -1 without."""
+    head_frag = True
+    """Head is a page fragment (build_skb), not kmalloc (G24)."""
+    frags = 0
+    """Page fragments the driver attached (payload split from headers)."""
+    alloc_cpu = 0
+    frames = 1
+    """Wire frames in this skb: more than 1 after GRO merged."""
+    stage_ns = 0
+    """When the present stage began (posted to a backlog, queued to a socket)."""
+    rx_ns = 0
+    """When the driver picked it from the ring."""
+
+    # GRO (napi_gro_cb), valid while held; segments stay with the merged skb.
+    gro_count = 1
+    gro_age_jiffies = 0
+    gro_flush_id = 0
+    gso_size_bytes = 0
+    gso_segs = 0
+    gso_type = 0
+    tcp_flags_merged = 0
+    """Flags ORed in by merged segments (G15)."""
+    segments: list[Skb] | None = None
+    """The skbs merged behind this one, in order of sequence."""
+
+    def __init__(
+        self,
+        hdr: Headers,
+        number: int,
+        wire_bytes: int,
+        payload_bytes: int,
+        ip_id: int,
+        seq: int,
+        arrived_ns: int,
+        data: bytes | None,
+    ) -> None:
+        self.hdr = hdr
+        self.number = number
+        """Number of its (first) frame in the run, from 0."""
+        self.wire_bytes = wire_bytes
+        self.len_bytes = wire_bytes - ETH_HLEN
+        self.payload_bytes = payload_bytes
+        self.ip_id = ip_id
+        self.seq = seq
+        self.arrived_ns = arrived_ns
+        """When its last bit was on the wire; 0 for the hand-operated device."""
+        self.data = data
+        """The frame's bytes, or None for a synthetic frame (see `emu.headers.build`)."""

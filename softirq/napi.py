@@ -1,0 +1,138 @@
+"""NAPI: one pollable queue, its state bits, and completion.
+
+Models: P1-P9 (SCHED, MISSED, DISABLE, NPSVC), weights, GRO state per NAPI, gro_flush_timeout and napi_defer_hard_irqs.
+Leaves out: busy polling, netpoll, threaded NAPI.
+Source: net/core/dev.c, include/linux/netdevice.h (6.9).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cpus.cpu import NET_RX_SOFTIRQ, Cpu, Timer
+from softirq.gro import GRO_HASH_BUCKETS, gro_normal_list, napi_gro_flush
+
+if TYPE_CHECKING:
+    from emu.skb import Skb
+    from softirq.device import NetDevice
+    from softirq.softnet_data import SoftnetData
+
+NAPI_POLL_WEIGHT: Final = 64
+
+
+class Napi:
+    """A device queue's NAPI. `poll(sd, budget)` is the driver's; it runs synchronously and charges `sd.cpu`."""
+
+    is_backlog = False
+
+    def __init__(self, dev: NetDevice, name: str, weight: int = NAPI_POLL_WEIGHT) -> None:
+        self.dev = dev
+        self.name = name
+        self.weight = weight
+        self.sched = False
+        self.missed = False
+        self.disable = False
+        self.npsvc = False
+        self.prefer_busy_poll = False
+        self.gro_hash: list[list[Skb]] = [[] for _ in range(GRO_HASH_BUCKETS)]
+        """Held packets per bucket, oldest first."""
+        self.gro_held = 0
+        """Packets held over all buckets."""
+        self.rx_list: list[Skb] = []
+        self.rx_count = 0
+        """Segments (not packets) on rx_list (G5)."""
+        self.defer_hard_irqs_count = 0
+        self.timer: Timer | None = None
+        self.gro_flush_timeout_ns: int | None = None
+        """This NAPI's own value where the release has one per NAPI (P7), None: the device's."""
+        self.napi_defer_hard_irqs: int | None = None
+        # counters of ours, for the screen
+        self.polls = 0
+        self.polled_packets = 0
+        self.full_polls = 0
+        self.completions = 0
+
+    def poll(self, sd: SoftnetData, budget: int) -> int:
+        """Process up to `budget` packets; returns how many. Less than `budget` means it completed itself (N7)."""
+        raise NotImplementedError
+
+    def held_frames(self) -> int:
+        """Frames held by GRO or waiting on rx_list."""
+        total = sum(skb.frames for skb in self.rx_list)
+        for bucket in self.gro_hash:
+            for skb in bucket:
+                total += skb.frames
+        return total
+
+    def schedule_prep(self) -> bool:
+        """P5: True if the caller now owns it and must call `napi_schedule_irqoff`."""
+        if self.disable:
+            return False
+        if self.sched:
+            self.missed = True
+            return False
+        self.sched = True
+        return True
+
+
+def napi_schedule_irqoff(sd: SoftnetData, napi: Napi) -> None:
+    """____napi_schedule: list `napi` on this CPU and raise NET_RX, except inside net_rx_action where the release says so (N5)."""
+    sd.poll_list.append(napi)
+    if not (sd.in_net_rx_action and sd.net.rules.in_net_rx_action_suppresses_raise):
+        sd.cpu.raise_softirq_irqoff(NET_RX_SOFTIRQ)
+
+
+def napi_schedule(sd: SoftnetData, napi: Napi) -> bool:
+    """Schedule `napi` on `sd`'s CPU if nobody has. Returns whether it was listed."""
+    if napi.schedule_prep():
+        napi_schedule_irqoff(sd, napi)
+        return True
+    return False
+
+
+def napi_complete_done(sd: SoftnetData, napi: Napi, work: int) -> bool:
+    """P6: end of polling. True if the driver may unmask its interrupt."""
+    if napi.npsvc:
+        return False
+    dev = napi.dev
+    timeout_ns = 0
+    may_unmask = True
+    flush_timeout_ns = dev.gro_flush_timeout_ns if napi.gro_flush_timeout_ns is None else napi.gro_flush_timeout_ns
+    if work:
+        if napi.gro_held:
+            timeout_ns = flush_timeout_ns
+        napi.defer_hard_irqs_count = (
+            dev.napi_defer_hard_irqs if napi.napi_defer_hard_irqs is None else napi.napi_defer_hard_irqs
+        )
+    if napi.defer_hard_irqs_count > 0:
+        napi.defer_hard_irqs_count -= 1
+        timeout_ns = flush_timeout_ns
+        if timeout_ns:
+            may_unmask = False
+    if napi.gro_held:
+        napi_gro_flush(sd, napi, timeout_ns != 0)
+    gro_normal_list(sd, napi)
+    napi.prefer_busy_poll = False
+    if napi.missed:
+        napi.missed = False
+        napi_schedule_irqoff(sd, napi)
+        return False
+    napi.sched = False
+    napi.completions += 1
+    if timeout_ns:
+        _start_watchdog(sd, napi, timeout_ns)
+    return may_unmask
+
+
+def _start_watchdog(sd: SoftnetData, napi: Napi, timeout_ns: int) -> None:
+    """napi_watchdog: a timer pinned to this CPU that schedules the NAPI again, without setting MISSED (P6)."""
+    if napi.timer is not None:
+        napi.timer.withdrawn = True
+
+    def expire(_: Cpu) -> None:
+        napi.timer = None
+        if not napi.disable and not napi.sched:
+            napi.sched = True
+            napi_schedule_irqoff(sd, napi)
+
+    napi.timer = sd.cpu.start_timer(sd.cpu.local_now_ns + timeout_ns, expire)

@@ -1,0 +1,112 @@
+"""What all CPUs of a machine share: settings, release rules, registries, the ledger. Filled by the upper floors at build time.
+
+Nothing here belongs to one CPU (that is `SoftnetData`), and nothing here is a queue between CPUs (those are ports).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from emu.histogram import Histogram
+
+if TYPE_CHECKING:
+    from emu.clock import Clock
+    from emu.costs import Costs
+    from emu.jiffies import Jiffies
+    from emu.ledger import Ledger
+    from emu.rules import Rules
+    from emu.settings import NetCoreSettings
+    from emu.skb import Skb
+    from softirq.device import NetDevice
+    from softirq.flow_dissector import FlowDissector
+    from softirq.gro import PacketOffload
+    from softirq.rps import RpsSockFlowTable
+    from softirq.softnet_data import SoftnetData
+
+    PacketFunction = Callable[[SoftnetData, Skb], None]
+    ListFunction = Callable[[SoftnetData, list[Skb]], None]
+
+
+class PacketType:
+    """A protocol handler (struct packet_type): `func` takes one skb, `list_func` a sublist of one type and device (D4)."""
+
+    __slots__ = ("ethertype", "func", "list_func")
+
+    def __init__(self, ethertype: int, func: PacketFunction, list_func: ListFunction | None = None) -> None:
+        self.ethertype = ethertype
+        self.func = func
+        self.list_func = list_func
+
+
+class Latencies:
+    """Waits per stage in nanoseconds: a histogram each."""
+
+    def __init__(self) -> None:
+        self.ring = Histogram()
+        """Last bit on the wire to picked from the ring, per frame."""
+        self.gro = Histogram()
+        """Picked from the ring to handed to RPS or the protocol demux, per skb."""
+        self.backlog = Histogram()
+        """Posted to another CPU's backlog (or its own) to taken from it, per skb."""
+        self.protocol = Histogram()
+        """From the demux to queued at a socket, per skb."""
+        self.socket = Histogram()
+        """Queued at a socket to read, per skb."""
+        self.total = Histogram()
+        """Last bit of the (first) frame to read by the application, per skb."""
+
+    def by_stage(self) -> dict[str, Histogram]:
+        """Stage name -> histogram, in the order of the path."""
+        return {
+            "ring": self.ring,
+            "gro": self.gro,
+            "backlog": self.backlog,
+            "protocol": self.protocol,
+            "socket": self.socket,
+            "total": self.total,
+        }
+
+    def fold_if_full(self) -> None:
+        """Bound the buffers; called once a poll."""
+        self.ring.fold_if_full()
+        self.gro.fold_if_full()
+        self.backlog.fold_if_full()
+        self.protocol.fold_if_full()
+        self.socket.fold_if_full()
+        self.total.fold_if_full()
+
+
+class Net:
+    """Shared state of one machine's network stack."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        rules: Rules,
+        costs: Costs,
+        jiffies: Jiffies,
+        settings: NetCoreSettings,
+        ledger: Ledger,
+        dissector: FlowDissector,
+    ) -> None:
+        self.clock = clock
+        self.rules = rules
+        self.costs = costs
+        self.jiffies = jiffies
+        self.settings = settings
+        self.ledger = ledger
+        self.dissector = dissector
+        self.softnet: list[SoftnetData] = []
+        """softnet_data by CPU number."""
+        self.devices: dict[str, NetDevice] = {}
+        self.ptypes: dict[int, PacketType] = {}
+        """Ethertype -> handler."""
+        self.taps: list[Callable[[SoftnetData, Skb], None]] = []
+        """ptype_all: called for every skb at the top of the demux (D2)."""
+        self.offloads: dict[int, PacketOffload] = {}
+        """Ethertype -> GRO handlers."""
+        self.rps_maps_set = 0
+        """Queues that have an RPS map: rps_needed is on while there is one, or a sock flow table (R0)."""
+        self.sock_flow_table: RpsSockFlowTable | None = None
+        self.latencies = Latencies()
