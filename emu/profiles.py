@@ -62,7 +62,8 @@ _BROADWELL_PRICES: Final[Mapping[str, Price]] = MappingProxyType(
         ),
         "tcp_rcv": Price(
             cycles=1500,
-            source=f"{_FREE}; below the 4500 or so cycles an skb of {_CAI}, for TCP/IP with ACKs and the reader's part",
+            source=f"{_FREE}; below the 4500 or so cycles an skb that follow from {_CAI}, for "
+            "TCP/IP with ACKs and the reader's part (54.8 % of 186 % at 9 Gbps, 1448 bytes an skb)",
         ),
         "icmp_rcv": Price(cycles=454, source=f"{_FREE}: as udp_rcv"),
         "other_rcv": Price(cycles=100, source=f"{_FREE}"),
@@ -104,7 +105,8 @@ def _cloudflare_price(name: str, price: Price) -> Price:
     return Price(
         cycles=price.cycles * _CLOUDFLARE_FACTOR,
         ns=price.ns * _CLOUDFLARE_FACTOR,
-        source=f"Cloudflare 2015: about 2800 ns for the UDP softirq path; Broadwell's times {_CLOUDFLARE_FACTOR}",
+        source=f"Cloudflare 2015: about 2800 ns for the UDP softirq path, so {_CLOUDFLARE_FACTOR} times Broadwell's "
+        f"({price.source})",
     )
 
 
