@@ -161,6 +161,14 @@ def test_options_libraries_stumble_over_do_not_matter() -> None:
     assert times(data) == [0, 2]
 
 
+@pytest.mark.parametrize("there", [0, 4])
+def test_an_option_that_reaches_beyond_its_block_is_not_read(there: int) -> None:
+    resolution = option(9, bytes([9]))
+    lying = struct.pack("<HHI", 1, 0, 0) + resolution + struct.pack("<HH", 14, 8) + b"\x7f" * there
+    data = section() + interface(tsresol=9) + block(1, lying) + enhanced(FRAME, 100, 0) + enhanced(FRAME, 105, 1)
+    assert times(data) == [0, 5]
+
+
 # oracles
 
 

@@ -67,11 +67,11 @@ def test_bytes_not_frames_decide_which_address_is_local() -> None:
 
 
 def test_a_snapped_frame_counts_with_its_length_on_the_wire() -> None:
-    small = frame("10.0.0.2", "10.0.0.1", 53, payload=200)
+    whole = frame("10.0.0.2", "10.0.0.1", 53, payload=1400)
     data = frame("10.0.0.1", "10.0.0.2", 53, payload=100, dst_mac=CLIENT_MAC).data
     assert data is not None
-    snapped = TABLE.parse(data[:64], 1514)
-    assert names(find_sides([small, snapped])) == ["10.0.0.2"]
+    snapped = TABLE.parse(data[:64], 1000)
+    assert names(find_sides([whole, snapped, snapped])) == ["10.0.0.2"]
 
 
 def test_the_other_ip_version_of_the_same_machine_is_local_too() -> None:
