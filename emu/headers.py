@@ -384,6 +384,7 @@ def _parse_l4(
     if hdr.fragment_offset or offset > len(data):
         return min(offset, len(data))
     here = min(available, len(data) - offset)
+    header: int
     body_whole = len(data) - offset >= available
     protocol = hdr.l4_protocol
     if protocol == IPPROTO_TCP and here >= 20:

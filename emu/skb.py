@@ -9,7 +9,7 @@ attribute set in the constructor costs as much as a dictionary look-up.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from emu.headers import ETH_HLEN, Headers
 
@@ -44,6 +44,8 @@ class Skb:
     ip_summed = CHECKSUM_NONE
     truesize_bytes = BUILD_SKB_TRUESIZE_BYTES
     pkt_type = PACKET_HOST
+    dev: Any = None
+    """The NetDevice it came in on (a type of a higher floor)."""
     rx_queue = 0
     vlan_tci = -1
     """Tag stripped by the NIC: protocol << 16 | tci; -1 without."""
@@ -51,6 +53,11 @@ class Skb:
     """Head is a page fragment (build_skb), not kmalloc (G24)."""
     frags = 0
     """Page fragments the driver attached (payload split from headers)."""
+    vlans_removed = 0
+    """Tags of the frame itself that the demux has taken off (skb_vlan_untag)."""
+    rps_table: Any = None
+    """Flow table whose entry `rps_slot` is to learn the backlog tail (B5); set between steering and enqueue."""
+    rps_slot = 0
     alloc_cpu = 0
     frames = 1
     """Wire frames in this skb: more than 1 after GRO merged."""

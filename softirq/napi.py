@@ -1,6 +1,6 @@
-"""NAPI: one pollable queue, its state bits, and completion.
+"""NAPI: one pollable queue and its state bits.
 
-Models: P1-P9 (SCHED, MISSED, DISABLE, NPSVC), weights, GRO state per NAPI, gro_flush_timeout and napi_defer_hard_irqs.
+Models: P1, P5, P9 (SCHED, MISSED, DISABLE, NPSVC), weights, the GRO state that each NAPI has.
 Leaves out: busy polling, netpoll, threaded NAPI.
 Source: net/core/dev.c, include/linux/netdevice.h (6.9).
 """
@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cpus.cpu import NET_RX_SOFTIRQ, Cpu, Timer
-from softirq.gro import GRO_HASH_BUCKETS, gro_normal_list, napi_gro_flush
+from cpus.cpu import NET_RX_SOFTIRQ, Timer
 
 if TYPE_CHECKING:
     from emu.skb import Skb
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from softirq.softnet_data import SoftnetData
 
 NAPI_POLL_WEIGHT: Final = 64
+GRO_HASH_BUCKETS: Final = 8
 
 
 class Napi:
@@ -88,51 +88,3 @@ def napi_schedule(sd: SoftnetData, napi: Napi) -> bool:
         napi_schedule_irqoff(sd, napi)
         return True
     return False
-
-
-def napi_complete_done(sd: SoftnetData, napi: Napi, work: int) -> bool:
-    """P6: end of polling. True if the driver may unmask its interrupt."""
-    if napi.npsvc:
-        return False
-    dev = napi.dev
-    timeout_ns = 0
-    may_unmask = True
-    flush_timeout_ns = dev.gro_flush_timeout_ns if napi.gro_flush_timeout_ns is None else napi.gro_flush_timeout_ns
-    if work:
-        if napi.gro_held:
-            timeout_ns = flush_timeout_ns
-        napi.defer_hard_irqs_count = (
-            dev.napi_defer_hard_irqs if napi.napi_defer_hard_irqs is None else napi.napi_defer_hard_irqs
-        )
-    if napi.defer_hard_irqs_count > 0:
-        napi.defer_hard_irqs_count -= 1
-        timeout_ns = flush_timeout_ns
-        if timeout_ns:
-            may_unmask = False
-    if napi.gro_held:
-        napi_gro_flush(sd, napi, timeout_ns != 0)
-    gro_normal_list(sd, napi)
-    napi.prefer_busy_poll = False
-    if napi.missed:
-        napi.missed = False
-        napi_schedule_irqoff(sd, napi)
-        return False
-    napi.sched = False
-    napi.completions += 1
-    if timeout_ns:
-        _start_watchdog(sd, napi, timeout_ns)
-    return may_unmask
-
-
-def _start_watchdog(sd: SoftnetData, napi: Napi, timeout_ns: int) -> None:
-    """napi_watchdog: a timer pinned to this CPU that schedules the NAPI again, without setting MISSED (P6)."""
-    if napi.timer is not None:
-        napi.timer.withdrawn = True
-
-    def expire(_: Cpu) -> None:
-        napi.timer = None
-        if not napi.disable and not napi.sched:
-            napi.sched = True
-            napi_schedule_irqoff(sd, napi)
-
-    napi.timer = sd.cpu.start_timer(sd.cpu.local_now_ns + timeout_ns, expire)

@@ -107,6 +107,11 @@ class Net:
         self.offloads: dict[int, PacketOffload] = {}
         """Ethertype -> GRO handlers."""
         self.rps_maps_set = 0
-        """Queues that have an RPS map: rps_needed is on while there is one, or a sock flow table (R0)."""
+        """Queues that have an RPS map."""
         self.sock_flow_table: RpsSockFlowTable | None = None
         self.latencies = Latencies()
+
+    @property
+    def rps_needed(self) -> bool:
+        """The static key: any queue has an RPS map, or there is a sock flow table (R0)."""
+        return bool(self.rps_maps_set) or self.sock_flow_table is not None

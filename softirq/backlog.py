@@ -1,0 +1,179 @@
+"""The backlog of a CPU: the port where other CPUs' packets arrive, and the NAPI that drains it.
+
+Models: B1-B12, I1-I3, Z4-Z6: input_pkt_queue and process_queue, flow limit, SCHED, IPIs owed and sent.
+Leaves out: backlog threads (B13).
+Source: net/core/dev.c enqueue_to_backlog, process_backlog, net_rps_action_and_irq_enable, rps_trigger_softirq (6.1, 6.9).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from cpus.cpu import NET_RX_SOFTIRQ, Cpu
+from cpus.interrupts import Interrupt
+from emu.dropreason import DropReason
+from emu.skb import Skb
+from softirq.demux import netif_receive_skb
+from softirq.napi import Napi, napi_schedule_irqoff
+
+if TYPE_CHECKING:
+    from softirq.device import NetDevice
+    from softirq.softnet_data import SoftnetData
+
+
+class Backlog(Napi):
+    """One CPU's backlog NAPI and its port. `sched` and "on the poll list" are two states: between them lies the IPI."""
+
+    is_backlog = True
+
+    def __init__(self, sd: SoftnetData, dev: NetDevice) -> None:
+        super().__init__(dev, f"backlog{sd.index}", sd.net.settings.dev_rx_weight)
+        self.sd = sd
+        self.input_pkt_queue: list[Skb] = []
+        self.process_queue: deque[Skb] = deque()
+        self.input_queue_tail = 0
+
+    def deliver(self, stamp_ns: int, sender: Cpu, skb: Skb) -> None:
+        """enqueue_to_backlog, decided as of `stamp_ns` on behalf of `sender` (B1-B6)."""
+        sd = self.sd
+        net = sd.net
+        queue = self.input_pkt_queue
+        qlen = len(queue)
+        dev = skb.dev
+        if dev.running:
+            settings = net.settings
+            max_backlog = settings.netdev_max_backlog
+            sender_sd = net.softnet[sender.index]
+            if qlen <= max_backlog and (
+                sender_sd.flow_limit is None or not _flow_limited(sender_sd, skb, qlen, max_backlog)
+            ):
+                if not qlen and not self.sched:
+                    self.sched = True
+                    _schedule(sender_sd, sd)
+                skb.stage_ns = stamp_ns
+                queue.append(skb)
+                self.input_queue_tail += 1
+                table = skb.rps_table
+                if table is not None:
+                    table.last_qtail[skb.rps_slot] = self.input_queue_tail
+                    skb.rps_table = None
+                return
+            reason = DropReason.CPU_BACKLOG
+            sd.dropped += 1
+        else:
+            rules = net.rules
+            reason = DropReason[rules.device_down_drop_reason]
+            if rules.device_down_counted_in_softnet_dropped:
+                sd.dropped += 1
+        dev.statistics.rx_dropped += 1
+        net.ledger.drop(skb, reason)
+
+    def held_frames(self) -> int:
+        """Frames in both queues."""
+        return sum(skb.frames for skb in self.input_pkt_queue) + sum(skb.frames for skb in self.process_queue)
+
+
+def _schedule(sender: SoftnetData, target: SoftnetData) -> None:
+    """B4: list the backlog here, or owe its CPU an IPI."""
+    if sender is target:
+        napi_schedule_irqoff(target, target.backlog)
+        return
+    sender.rps_ipi_list.insert(0, target)
+    if not (sender.in_net_rx_action and sender.net.rules.in_net_rx_action_suppresses_raise):
+        sender.cpu.raise_softirq_irqoff(NET_RX_SOFTIRQ)
+
+
+def _flow_limited(sender: SoftnetData, skb: Skb, qlen: int, max_backlog: int) -> bool:
+    """skb_flow_limit on the sender's table (F1); counts on the sender's row."""
+    if qlen < max_backlog >> 1:
+        return False
+    table = sender.flow_limit
+    assert table is not None
+    if table.over_limit(sender.net.dissector.skb_get_hash(skb)):
+        sender.flow_limit_count += 1
+        return True
+    return False
+
+
+def enqueue_to_backlog(sd: SoftnetData, skb: Skb, target: int) -> None:
+    """Post `skb` to CPU `target`'s backlog (this CPU's included, R8). Whether it is taken is decided in the one order."""
+    table = skb.rps_table
+    cpu = sd.cpu
+    if table is not None:
+        table.posted_ns[skb.rps_slot] = cpu.local_now_ns
+    net = sd.net
+    net.clock.post(cpu, net.softnet[target].backlog, skb)
+    cpu.local_now_ns += net.costs.enqueue_to_backlog_ns
+
+
+class RpsIpi(Interrupt):
+    """rps_trigger_softirq: the target lists its own backlog NAPI and counts one received_rps (I2, Z5)."""
+
+    __slots__ = ("sd",)
+
+    def __init__(self, sd: SoftnetData) -> None:
+        super().__init__()
+        self.sd = sd
+
+    def handle(self, cpu: Cpu) -> None:
+        """Runs on the target in hard-interrupt context."""
+        cpu.local_now_ns += cpu.costs.ipi_receive_ns
+        self.sd.received_rps += 1
+        napi_schedule_irqoff(self.sd, self.sd.backlog)
+
+
+def net_rps_action(sd: SoftnetData) -> None:
+    """Send the IPIs this CPU owes, newest first, at most one per target (I1). The CPU must have synchronised."""
+    owed, sd.rps_ipi_list = sd.rps_ipi_list, []
+    cpu = sd.cpu
+    for target in owed:
+        if target.cpu.online:
+            cpu.local_now_ns += cpu.costs.ipi_send_ns
+            sd.ipis_sent += 1
+            target.cpu.send(RpsIpi(target), cpu.local_now_ns + 1, cpu.rank)
+
+
+async def process_backlog(sd: SoftnetData, quota: int) -> int:
+    """The backlog NAPI's poll: at most `quota` packets, one at a time, without GRO (B8-B12). Returns how many.
+
+    Synchronises before the IPIs, before each splice and before it completes, because other CPUs post meanwhile.
+    """
+    cpu = sd.cpu
+    net = sd.net
+    backlog = sd.backlog
+    if sd.rps_ipi_list:
+        await cpu.interruptible()
+        net_rps_action(sd)
+    backlog.weight = net.settings.dev_rx_weight
+    costs = net.costs
+    cpu.local_now_ns += costs.process_backlog_ns
+    dequeue_ns = costs.backlog_dequeue_ns
+    process_queue = backlog.process_queue
+    per_packet = net.rules.input_queue_head_per_packet
+    waits = net.latencies.backlog.pending
+    node = cpu.node
+    softnet = net.softnet
+    work = 0
+    while True:
+        while process_queue:
+            skb = process_queue.popleft()
+            sd.input_queue_head += 1
+            waits.append(cpu.local_now_ns - skb.stage_ns)
+            cpu.local_now_ns += dequeue_ns
+            if softnet[skb.alloc_cpu].cpu.node != node:
+                cpu.local_now_ns += costs.numa_cross_ns
+            netif_receive_skb(sd, skb)
+            work += 1
+            if work >= quota:
+                sd.show_head(cpu.local_now_ns)
+                return work
+        if per_packet:
+            sd.show_head(cpu.local_now_ns)
+        await cpu.synchronise()
+        if not backlog.input_pkt_queue:
+            backlog.sched = False
+            sd.show_head(cpu.local_now_ns)
+            return work
+        process_queue.extend(backlog.input_pkt_queue)
+        backlog.input_pkt_queue.clear()

@@ -1,0 +1,116 @@
+"""NET_RX_SOFTIRQ.
+
+Models: N1-N8, P1-P4, Z1, Z2, K5: budget, time limit, repoll, time_squeeze with its cause, the order of what is left.
+Leaves out: threaded NAPI, busy polling, the deferred-free list.
+Source: net/core/dev.c net_rx_action, napi_poll, __napi_poll (6.1, 6.9).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cpus.cpu import NET_RX_SOFTIRQ, Cpu
+from softirq.backlog import net_rps_action, process_backlog
+from softirq.completion import napi_complete_done
+from softirq.gro import gro_normal_list, napi_gro_flush
+from softirq.napi import Napi, napi_schedule
+
+if TYPE_CHECKING:
+    from softirq.net import Net
+    from softirq.softnet_data import SoftnetData
+
+
+class NetRxAction:
+    """The handler of NET_RX_SOFTIRQ on every CPU of a machine."""
+
+    def __init__(self, net: Net) -> None:
+        self._net = net
+
+    async def __call__(self, cpu: Cpu) -> None:
+        """net_rx_action on `cpu`."""
+        await net_rx_action(self._net.softnet[cpu.index])
+
+
+async def net_rx_action(sd: SoftnetData) -> None:
+    """Poll each listed NAPI once, until the list is empty or a limit is met; then put back what is left and send IPIs."""
+    cpu = sd.cpu
+    net = sd.net
+    settings = net.settings
+    jiffies = net.jiffies
+    sd.net_rx_actions += 1
+    budget = settings.netdev_budget
+    time_limit = jiffies.at(cpu.local_now_ns) + jiffies.usecs_to_jiffies(settings.netdev_budget_usecs)
+    cpu.local_now_ns += net.costs.net_rx_action_ns
+    sd.in_net_rx_action = True
+    polling, sd.poll_list = sd.poll_list, []
+    position = 0
+    repoll: list[Napi] = []
+    while True:
+        if position == len(polling):
+            if repoll:
+                break
+            sd.in_net_rx_action = False
+            if sd.poll_list and net.rules.restarts_list_in_call:
+                sd.in_net_rx_action = True
+                polling, sd.poll_list = sd.poll_list, []
+                position = 0
+                continue
+            if not sd.rps_ipi_list:
+                return
+            break
+        napi = polling[position]
+        position += 1
+        await cpu.interruptible()
+        work = await napi_poll(sd, napi, repoll)
+        await cpu.interruptible()
+        net.latencies.fold_if_full()
+        budget -= work
+        out_of_time = jiffies.at(cpu.local_now_ns) >= time_limit
+        if budget <= 0 or out_of_time:
+            sd.time_squeeze += 1
+            if budget <= 0:
+                sd.squeeze_budget += 1
+            else:
+                sd.squeeze_time += 1
+            if position < len(polling) or sd.poll_list or repoll:
+                sd.squeeze_with_work_left += 1
+            break
+    sd.poll_list = polling[position:] + sd.poll_list + repoll
+    if sd.poll_list:
+        cpu.raise_softirq_irqoff(NET_RX_SOFTIRQ)
+    else:
+        sd.in_net_rx_action = False
+    if sd.rps_ipi_list:
+        net_rps_action(sd)
+
+
+async def napi_poll(sd: SoftnetData, napi: Napi, repoll: list[Napi]) -> int:
+    """Poll one NAPI; put it on `repoll` if it used its whole weight and is still its own (P1-P4). Returns its work."""
+    weight = napi.weight
+    if not napi.sched:
+        return 0
+    if napi.is_backlog:
+        work = await process_backlog(sd, weight)
+        if work >= weight:
+            repoll.append(napi)
+        return work
+    work = napi.poll(sd, weight)
+    assert 0 <= work <= weight, f"{napi.name} polled {work} of {weight}"
+    napi.polls += 1
+    napi.polled_packets += work
+    if work < weight:
+        return work
+    napi.full_polls += 1
+    if napi.disable:
+        napi_complete_done(sd, napi, 0)
+        return work
+    if napi.prefer_busy_poll:
+        if napi_complete_done(sd, napi, work):
+            napi_schedule(sd, napi)
+        return work
+    if napi.gro_held:
+        napi_gro_flush(sd, napi, sd.net.jiffies.hz >= 1000)
+    gro_normal_list(sd, napi)
+    if napi not in sd.poll_list:
+        repoll.append(napi)
+    return work
