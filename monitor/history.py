@@ -1,0 +1,61 @@
+"""The near past: rates over the last few snapshots, and bounded samples for the sparklines."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from monitor.rates import Rates, delta
+from monitor.snapshot import WHOLE_WAY, Snapshot
+
+WINDOW_FRAMES: Final = 5
+SAMPLES: Final = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One step of a sparkline, in events a virtual second."""
+
+    now_ns: int
+    arrived: float
+    dropped: float
+    squeezes: float
+    wait_ns: float
+    """Mean time from wire to read of what was read in the step."""
+
+
+class History:
+    """Fed with snapshots of one run in the order of their time. Keeps at most `window_frames` + 1 snapshots and `samples` samples."""
+
+    def __init__(self, window_frames: int = WINDOW_FRAMES, samples: int = SAMPLES) -> None:
+        self._snapshots: deque[Snapshot] = deque(maxlen=window_frames + 1)
+        self._samples: deque[Sample] = deque(maxlen=samples)
+        self._rates: Rates | None = None
+
+    def push(self, snapshot: Snapshot) -> Rates:
+        """Take in a snapshot and return the rates over the window that it ends.
+
+        The first one's rates reach back to the beginning of the run. While time stands still (a pause) the last rates stay.
+        """
+        last = self._snapshots[-1] if self._snapshots else None
+        if last is not None and last.meta.now_ns == snapshot.meta.now_ns and self._rates is not None:
+            return self._rates
+        step = delta(last, snapshot)
+        if step.interval_ns:
+            self._samples.append(
+                Sample(
+                    snapshot.meta.now_ns,
+                    step.per_second(step.arrived_frames),
+                    step.per_second(step.dropped_frames),
+                    step.per_second(step.squeeze_budget + step.squeeze_time),
+                    step.mean_wait_ns(WHOLE_WAY),
+                )
+            )
+        self._snapshots.append(snapshot)
+        self._rates = delta(self._snapshots[0], snapshot) if len(self._snapshots) > 1 else step
+        return self._rates
+
+    def samples(self) -> tuple[Sample, ...]:
+        """The samples so far, oldest first."""
+        return tuple(self._samples)
