@@ -52,6 +52,8 @@ class Wakeup(Interrupt):
 
     __slots__ = ("process", "remote")
 
+    moves_with_cpu = True
+
     def __init__(self, process: Process, remote: bool) -> None:
         super().__init__()
         self.process = process
@@ -69,6 +71,8 @@ class Timer(Interrupt):
     """A one-shot timer of this CPU: calls `function(cpu)` in hard-interrupt context."""
 
     __slots__ = ("function",)
+
+    moves_with_cpu = True
 
     def __init__(self, function: Callable[[Cpu], None]) -> None:
         super().__init__()
@@ -94,6 +98,8 @@ class Cpu(Actor):
         self.cpus: list[Cpu] = [self]
         """All CPUs of the machine, by index."""
         self.online = True
+        self.dying = False
+        """Asked to go offline; it will when it next looks."""
         self.accounts = Accounts()
         self.mailbox = Mailbox()
         self.softirq_pending = 0
@@ -250,6 +256,11 @@ class Cpu(Actor):
         waker.owed_ns += waker.costs.sock_wake_ns
         target.send(Wakeup(process, remote), at_ns + 1, waker.rank)
 
+    def move_to(self, process: Process, target: Cpu) -> None:
+        """Send a runnable process, off this CPU's queue already, to `target`."""
+        process.wake_pending = True
+        target.send(Wakeup(process, remote=True), self.local_now_ns + 1, self.rank)
+
     async def _run_process(self, process: Process) -> None:
         """Run the current process until it blocks, a softirq may run, or somebody else should run."""
         runqueue = self.runqueue
@@ -305,6 +316,11 @@ class Cpu(Actor):
         self.accounts.switch(IDLE, self.local_now_ns)
         while True:
             await self.interruptible()
+            if not self.online:
+                self.last_process = None
+                self.accounts.switch(IDLE, self.local_now_ns)
+                await self._open_until(NEVER)
+                continue
             if self.softirq_runnable():
                 await self.handle_softirqs()
                 continue

@@ -20,6 +20,9 @@ class Interrupt:
 
     __slots__ = ("withdrawn",)
 
+    moves_with_cpu = False
+    """Another CPU takes it if this one goes offline first (a wake-up, a timer)."""
+
     def __init__(self) -> None:
         self.withdrawn = False
 

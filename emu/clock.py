@@ -54,6 +54,8 @@ class Actor:
         """Its own clock: never behind the time of its last turn."""
         self.synced_ns = 0
         """When it last was the earliest: what it knows of others is as of then."""
+        self.last_post_ns = -1
+        """Stamp of its last post: decided 1 ns later, so the actor cannot synchronise at that very time."""
         self.key_ns = NEVER
         """When its next turn is due, while it waits."""
         self.is_open = False
@@ -96,7 +98,9 @@ class Clock:
 
     def post(self, sender: Actor, port: Port, item: Any) -> None:
         """Post `item` to `port`, stamped with the sender's local time; it is decided 1 ns later, in the one order."""
-        self._posts.append((sender.local_now_ns << RANK_BITS | sender.rank, port, sender, item))
+        now_ns = sender.local_now_ns
+        sender.last_post_ns = now_ns
+        self._posts.append((now_ns << RANK_BITS | sender.rank, port, sender, item))
         self._sorted = False
 
     def posts_waiting(self) -> list[tuple[int, Port, Any, Any]]:
@@ -190,6 +194,8 @@ class Clock:
 
     async def synchronise(self, actor: Actor) -> None:
         """Return when `actor` is the earliest at its local time and all posts before it are decided. Suspends only if it is not."""
+        if actor.last_post_ns == actor.local_now_ns:
+            actor.local_now_ns += 1
         time_ns = actor.local_now_ns
         if time_ns <= self.limit_ns:
             if self._cursor < len(self._posts):

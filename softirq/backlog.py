@@ -41,6 +41,10 @@ class Backlog(Napi):
         queue = self.input_pkt_queue
         qlen = len(queue)
         dev = skb.dev
+        if not sd.cpu.online:
+            sd.dropped += 1
+            net.ledger.drop(skb, DropReason.EMU_CPU_OFFLINE)
+            return
         if dev.running:
             settings = net.settings
             max_backlog = settings.netdev_max_backlog

@@ -1,0 +1,49 @@
+"""What becomes of a dead CPU's softnet_data: its polls move on, its backlog is adopted.
+
+Models: R6, R7 (an RPS map keeps the dead CPU until it is written again), adoption by another CPU's backlog.
+Source: net/core/dev.c dev_cpu_dead (6.9); the hotplug recordings.
+"""
+
+from __future__ import annotations
+
+from cpus.cpu import NET_RX_SOFTIRQ, Cpu
+from cpus.interrupts import Interrupt
+from softirq.backlog import enqueue_to_backlog
+from softirq.net import Net
+from softirq.softnet_data import SoftnetData
+
+
+class DevCpuDead(Interrupt):
+    """Runs on the CPU that adopts `dead`'s work."""
+
+    __slots__ = ("dead", "net")
+
+    def __init__(self, net: Net, dead: SoftnetData) -> None:
+        super().__init__()
+        self.net = net
+        self.dead = dead
+
+    def handle(self, cpu: Cpu) -> None:
+        """Take over the dead CPU's poll list and put its backlog on this CPU's, oldest first."""
+        dead, here = self.dead, self.net.softnet[cpu.index]
+        polls, dead.poll_list = dead.poll_list, []
+        for napi in polls:
+            if napi.is_backlog:
+                napi.sched = False
+            else:
+                here.poll_list.append(napi)
+                cpu.raise_softirq_irqoff(NET_RX_SOFTIRQ)
+        dead.backlog.sched = False
+        dead.in_net_rx_action = False
+        left = [*dead.backlog.process_queue, *dead.backlog.input_pkt_queue]
+        dead.backlog.process_queue.clear()
+        dead.backlog.input_pkt_queue.clear()
+        for skb in left:
+            dead.input_queue_head += 1
+            enqueue_to_backlog(here, skb, here.index)
+        dead.show_head(cpu.local_now_ns)
+
+
+def cpu_dead(net: Net, dead: Cpu, adopter: Cpu) -> None:
+    """Let `adopter` take over when it next looks. `dead` has just gone offline, at its local time."""
+    adopter.send(DevCpuDead(net, net.softnet[dead.index]), dead.local_now_ns + 1, dead.rank)
