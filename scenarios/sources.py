@@ -1,0 +1,308 @@
+"""Sources of frames: what the wire asks for the next arrivals.
+
+Models: constant, Poisson and on-off traffic over many flows, trains of TCP segments, several sources on one link, the link's speed.
+Leaves out: peers that answer; what is sent does not depend on what happens to it.
+
+A source makes its frames in blocks, always in the same order, and hands them out up to the time asked for: the frames
+cannot depend on how often, or how far ahead, somebody asks.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_right
+from collections.abc import Sequence
+from fractions import Fraction
+from operator import attrgetter
+from typing import Final, Protocol
+
+from emu.clock import NEVER
+from emu.errors import ConfigError
+from emu.skb import Skb
+from scenarios.flows import FlowSet
+from scenarios.sizes import FCS_BYTES, Sizes
+from scenarios.timing import Timing
+
+BLOCK_FRAMES: Final = 128
+LINE_OVERHEAD_BYTES: Final = 24
+"""Preamble 8, inter-frame gap 12, FCS 4: what a frame takes on the line besides its `wire_bytes` (IEEE 802.3)."""
+LINE_SHIFT: Final = 20
+"""Line times are kept in 2**-20 ns: a byte at 10 Gbit/s is 0.8 ns."""
+MAX_LINE_GBPS: Final = 10_000
+MAX_TRAIN_FRAMES: Final = 4096
+FIRST_WINDOW_NS: Final = 10_000
+
+_arrived = attrgetter("arrived_ns")
+
+
+class Source(Protocol):
+    """Frames in the order of their arrival, each with the time at which its last bit was on the wire."""
+
+    def fill(self, until_ns: int) -> list[Skb]:
+        """All frames with `arrived_ns <= until_ns` that were not handed out yet, in order. Their `number` is 0: the wire numbers."""
+
+    def next_ns(self) -> int:
+        """Arrival of the first frame not handed out yet; NEVER when there is none."""
+
+
+def traffic_rng(seed: int, name: str, use: str = "") -> random.Random:
+    """The random stream of the source `name`; `use` tells its streams apart (`times`, `flows`, `sizes`)."""
+    return random.Random(f"{seed}/traffic/{name}/{use}" if use else f"{seed}/traffic/{name}")
+
+
+def line_time_per_byte(line_gbps: float | None, where: str) -> int:
+    """What a byte takes on the line, in 2**-20 ns, rounded up; 0 without a limit. ConfigError if it is not a speed."""
+    if line_gbps is None:
+        return 0
+    if not 0.001 <= line_gbps <= MAX_LINE_GBPS:
+        raise ConfigError(
+            f"{where}: a line of {line_gbps} Gbit/s is out of range, it must be 0.001 to {MAX_LINE_GBPS}."
+        )
+    exact = Fraction(8 << LINE_SHIFT) / Fraction(line_gbps).limit_denominator(1_000_000)
+    return -(-exact.numerator // exact.denominator)
+
+
+class BlockSource:
+    """Hands out frames from blocks that a subclass makes one after another in `_block`; an empty block is the end.
+
+    A subclass calls `_begin` when it is ready to make the first one.
+    """
+
+    __slots__ = ("_at", "_ready")
+
+    _ready: list[Skb]
+    _at: int
+
+    def _begin(self) -> None:
+        self._ready = self._block()
+        self._at = 0
+
+    def _block(self) -> list[Skb]:
+        raise NotImplementedError
+
+    def next_ns(self) -> int:
+        """Arrival of the first frame not handed out yet; NEVER when there is none."""
+        return self._ready[self._at].arrived_ns if self._ready else NEVER
+
+    def fill(self, until_ns: int) -> list[Skb]:
+        """All frames with `arrived_ns <= until_ns` that were not handed out yet."""
+        ready, at = self._ready, self._at
+        if not ready or ready[at].arrived_ns > until_ns:
+            return []
+        if ready[-1].arrived_ns > until_ns:
+            self._at = end = bisect_right(ready, until_ns, at, key=_arrived)
+            return ready[at:end]
+        out = ready[at:] if at else ready
+        while True:
+            ready = self._block()
+            if not ready or ready[-1].arrived_ns > until_ns:
+                break
+            out += ready
+        at = 0
+        if ready and ready[0].arrived_ns <= until_ns:
+            at = bisect_right(ready, until_ns, key=_arrived)
+            out += ready[:at]
+        self._ready, self._at = ready, at
+        return out
+
+
+class SyntheticSource(BlockSource):
+    """Frames of `flows`, at the times of `timing`, as long as `sizes` says.
+
+    Frames arrive at start + time, or as soon after the frame before as the line lets them (`line_gbps`, None for no limit);
+    those that would arrive at `stop_ns` or later are not sent, nor more than `max_packets`. With `train_frames` > 1
+    each time is that of a whole train: frames of one flow back to back at line speed, the last with PSH if `train_psh`; so the
+    timing's rate is one of trains. `rng` chooses the flows.
+
+    Raises ConfigError for a wrong setting.
+    """
+
+    __slots__ = (
+        "_done",
+        "_flows",
+        "_left",
+        "_line_free",
+        "_per_byte",
+        "_rng",
+        "_sizes",
+        "_start_ns",
+        "_stop_ns",
+        "_timing",
+        "_train",
+        "_train_psh",
+    )
+
+    def __init__(
+        self,
+        flows: FlowSet,
+        timing: Timing,
+        sizes: Sizes,
+        rng: random.Random,
+        *,
+        start_ns: int = 0,
+        stop_ns: int = NEVER,
+        max_packets: int | None = None,
+        line_gbps: float | None = None,
+        train_frames: int = 1,
+        train_psh: bool = True,
+        where: str = "traffic",
+    ) -> None:
+        check_span(start_ns, stop_ns, max_packets, where)
+        smallest = flows.header_bytes + FCS_BYTES
+        if sizes.smallest < smallest:
+            raise ConfigError(
+                f"{where}: frames of {sizes.smallest} bytes are too short, the headers alone need {smallest}."
+            )
+        if not 1 <= train_frames <= MAX_TRAIN_FRAMES:
+            raise ConfigError(f"{where}: a train of {train_frames} frames, it must be 1 to {MAX_TRAIN_FRAMES}.")
+        if train_frames > 1 and line_gbps is None:
+            raise ConfigError(f"{where}: a train runs at line speed, so the line's speed (line_gbps) must be given.")
+        self._flows = flows
+        self._timing = timing
+        self._sizes = sizes
+        self._rng = rng
+        self._start_ns = start_ns
+        self._stop_ns = stop_ns
+        self._left = NEVER if max_packets is None else max_packets
+        self._per_byte = line_time_per_byte(line_gbps, where)
+        self._line_free = 0
+        """When the frame before was through, in 2**-20 ns."""
+        self._train = train_frames
+        self._train_psh = train_psh and flows.is_tcp
+        self._done = False
+        self._begin()
+
+    def _block(self) -> list[Skb]:
+        if self._done:
+            return []
+        out = self._singles() if self._train == 1 else self._trains()
+        if len(out) >= self._left:
+            del out[self._left :]
+            self._done = True
+        self._left -= len(out)
+        if out and out[-1].arrived_ns >= self._stop_ns:
+            del out[bisect_right(out, self._stop_ns - 1, key=_arrived) :]
+            self._done = True
+        return out
+
+    def _singles(self) -> list[Skb]:
+        flows = self._flows
+        start = self._start_ns
+        tcp = flows.is_tcp
+        ids = flows.version == 4
+        per_byte, free = self._per_byte, self._line_free
+        header = flows.header_bytes
+        out: list[Skb] = []
+        append = out.append
+        ip_id = seq = 0
+        for at, wire, flow in zip(
+            self._timing.times(BLOCK_FRAMES),
+            self._sizes.wire_bytes(BLOCK_FRAMES),
+            flows.choose(self._rng, BLOCK_FRAMES),
+            strict=True,
+        ):
+            at += start
+            if per_byte:
+                free += (wire + LINE_OVERHEAD_BYTES) * per_byte
+                if free < at << LINE_SHIFT:
+                    free = at << LINE_SHIFT
+                else:
+                    at = free >> LINE_SHIFT
+            payload = wire - header
+            if ids:
+                ip_id = flow.ip_id
+                flow.ip_id = (ip_id + 1) & 0xFFFF
+            if tcp:
+                seq = flow.seq
+                flow.seq = (seq + payload) & 0xFFFFFFFF
+            append(Skb(flow.hdr, 0, wire, payload, ip_id, seq, at, None))
+        self._line_free = free
+        return out
+
+    def _trains(self) -> list[Skb]:
+        flows = self._flows
+        start = self._start_ns
+        tcp = flows.is_tcp
+        ids = flows.version == 4
+        per_byte, free = self._per_byte, self._line_free
+        header = flows.header_bytes
+        train, psh = self._train, self._train_psh
+        last = train - 1
+        count = max(BLOCK_FRAMES // train, 1)
+        sizes = iter(self._sizes.wire_bytes(count * train))
+        out: list[Skb] = []
+        append = out.append
+        ip_id = seq = 0
+        for at, flow in zip(self._timing.times(count), flows.choose(self._rng, count), strict=True):
+            at += start
+            hdr = flow.hdr
+            for car in range(train):
+                wire = next(sizes)
+                free += (wire + LINE_OVERHEAD_BYTES) * per_byte
+                if free < at << LINE_SHIFT:
+                    free = at << LINE_SHIFT
+                else:
+                    at = free >> LINE_SHIFT
+                payload = wire - header
+                if ids:
+                    ip_id = flow.ip_id
+                    flow.ip_id = (ip_id + 1) & 0xFFFF
+                if tcp:
+                    seq = flow.seq
+                    flow.seq = (seq + payload) & 0xFFFFFFFF
+                if psh and car == last:
+                    hdr = flow.psh_hdr
+                append(Skb(hdr, 0, wire, payload, ip_id, seq, at, None))
+        self._line_free = free
+        return out
+
+
+class MergedSource(BlockSource):
+    """Several sources on one link. At equal times the source named first goes first; `line_gbps` is the link's speed."""
+
+    __slots__ = ("_line_free", "_per_byte", "_sources", "_window_ns")
+
+    def __init__(self, sources: Sequence[Source], line_gbps: float | None = None, where: str = "traffic") -> None:
+        self._sources = list(sources)
+        self._per_byte = line_time_per_byte(line_gbps, where)
+        self._line_free = 0
+        self._window_ns = FIRST_WINDOW_NS
+        """How far a block looks ahead; it follows the rate, so that a block is neither tiny nor huge. It changes no frame."""
+        self._begin()
+
+    def _block(self) -> list[Skb]:
+        first_ns = min((source.next_ns() for source in self._sources), default=NEVER)
+        if first_ns >= NEVER:
+            return []
+        until_ns = first_ns + self._window_ns
+        out: list[Skb] = []
+        for source in self._sources:
+            if source.next_ns() <= until_ns:
+                out += source.fill(until_ns)
+        out.sort(key=_arrived)
+        if len(out) < BLOCK_FRAMES // 4:
+            self._window_ns = min(self._window_ns * 2, NEVER >> 8)
+        elif len(out) > BLOCK_FRAMES * 4:
+            self._window_ns = self._window_ns // 2 or 1
+        per_byte = self._per_byte
+        if per_byte:
+            free = self._line_free
+            for skb in out:
+                free += (skb.wire_bytes + LINE_OVERHEAD_BYTES) * per_byte
+                at = skb.arrived_ns << LINE_SHIFT
+                if free < at:
+                    free = at
+                else:
+                    skb.arrived_ns = free >> LINE_SHIFT
+            self._line_free = free
+        return out
+
+
+def check_span(start_ns: int, stop_ns: int, max_packets: int | None, where: str) -> None:
+    """ConfigError unless the source has a time to run and something to send."""
+    if not 0 <= start_ns < NEVER:
+        raise ConfigError(f"{where}: it starts at {start_ns} ns, it must be 0 or later.")
+    if stop_ns <= start_ns:
+        raise ConfigError(f"{where}: it stops at {stop_ns} ns, which is not after its start at {start_ns} ns.")
+    if max_packets is not None and max_packets < 1:
+        raise ConfigError(f"{where}: {max_packets} packets, it must be 1 or more.")
