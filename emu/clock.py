@@ -63,6 +63,10 @@ class Actor:
         self.version = 0
         self.task: trio.lowlevel.Task | None = None
 
+    async def run(self) -> None:
+        """The actor's task: `Clock.enter` first, then turn by turn."""
+        raise NotImplementedError
+
 
 class Pace(Protocol):
     """Holds virtual time back to wall time."""

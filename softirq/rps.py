@@ -46,8 +46,11 @@ class RpsSockFlowTable:
         if flow_hash:
             self.ents[flow_hash & self.mask] = (flow_hash & ~self.cpu_mask & 0xFFFFFFFF) | cpu
 
-    def lookup(self, flow_hash: int) -> int:
-        """The entry of the flow's slot, whoever wrote it."""
+    def lookup(self, flow_hash: int, seen_ns: int) -> int:
+        """The entry of the flow's slot, whoever wrote it, as seen by who last synchronised at `seen_ns`.
+
+        Between a CPU's synchronisation and its look-ups nobody else runs, so what is stored is what was seen.
+        """
         return self.ents[flow_hash & self.mask]
 
 
@@ -117,7 +120,7 @@ def get_rps_cpu(sd: SoftnetData, dev: NetDevice, skb: Skb) -> int:
         return -1
     sock_table = net.sock_flow_table
     if flow_table is not None and sock_table is not None:
-        ident = sock_table.lookup(flow_hash)
+        ident = sock_table.lookup(flow_hash, cpu.synced_ns)
         if not (ident ^ flow_hash) & ~sock_table.cpu_mask & 0xFFFFFFFF:
             tcpu = _rfs_cpu(sd, dev, skb, flow_table, flow_hash, ident & sock_table.cpu_mask)
             if tcpu >= 0:
