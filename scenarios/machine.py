@@ -69,12 +69,19 @@ class End(Actor):
 
 
 class Machine:
-    """A host of `cpus` CPUs on `nodes` NUMA nodes (contiguous blocks). Everything random comes from streams named under `seed`."""
+    """A host of `cpus` CPUs on `nodes` NUMA nodes (contiguous blocks). Everything random comes from streams named under `seed`.
+
+    The three classes are what a machine's time and CPUs are made of; tests put slower, plainer ones in their place.
+    """
+
+    clock_class: type[Clock] = Clock
+    cpu_class: type[Cpu] = Cpu
+    softnet_class: type[SoftnetData] = SoftnetData
 
     def __init__(self, cpus: int, nodes: int, rules: Rules, hz: int, costs: Costs, seed: int) -> None:
         self.seed = seed
         self.rules = rules
-        self.clock = Clock()
+        self.clock = self.clock_class()
         self.jiffies = Jiffies(hz)
         self.ledger = Ledger()
         self.tree = ControlTree()
@@ -83,14 +90,14 @@ class Machine:
         )
         dissector = FlowDissector(self.random("flow hash key").randbytes(16))
         self.net = Net(self.clock, rules, costs, self.jiffies, settings, self.ledger, dissector)
-        self.cpus = [Cpu(n, n * nodes // cpus, self.clock, costs, rules, self.jiffies) for n in range(cpus)]
+        self.cpus = [self.cpu_class(n, n * nodes // cpus, self.clock, costs, rules, self.jiffies) for n in range(cpus)]
         loopback = NetDevice("lo", LOOPBACK_ADDRESS, 1)
         self.net.devices["lo"] = loopback
         action = NetRxAction(self.net)
         for cpu in self.cpus:
             cpu.cpus = self.cpus
             cpu.softirq_vec[NET_RX_SOFTIRQ] = action
-            sd = SoftnetData(self.net, cpu)
+            sd = self.softnet_class(self.net, cpu)
             sd.backlog = Backlog(sd, loopback)
             self.net.softnet.append(sd)
         self.actors: list[Actor] = list(self.cpus)
