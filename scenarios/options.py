@@ -1,0 +1,26 @@
+"""Options of a run: what the command line decides about showing and writing, not about the machine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from scenarios.origin import Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What `run_scenario` is told besides the scenario; whatever changes the machine is in the scenario already."""
+
+    origin: Origin
+    """Where the scenario came from: words errors with file and line, and finds its capture."""
+    command: str
+    """The command line that repeats the run, the seed included."""
+    seed: int
+    """The seed to use: the scenario's, or one drawn for this run."""
+    json: bool = False
+    """Print one JSON document at the end in place of the summary."""
+    batch: bool = False
+    """Batch lines in place of the live screen, even on a terminal."""
+    svg: Path | None = None
+    """Write the last screen there as SVG."""
+    output: Path | None = None
+    """Write what would go to stdout there instead; None and `-` are stdout."""
