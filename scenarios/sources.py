@@ -28,6 +28,7 @@ LINE_OVERHEAD_BYTES: Final = 24
 """Preamble 8, inter-frame gap 12, FCS 4: what a frame takes on the line besides its `wire_bytes` (IEEE 802.3)."""
 LINE_SHIFT: Final = 20
 """Line times are kept in 2**-20 ns: a byte at 10 Gbit/s is 0.8 ns."""
+LINE_MASK: Final = (1 << LINE_SHIFT) - 1
 MAX_LINE_GBPS: Final = 10_000
 MAX_TRAIN_FRAMES: Final = 4096
 FIRST_WINDOW_NS: Final = 10_000
@@ -63,22 +64,39 @@ def line_time_per_byte(line_gbps: float | None, where: str) -> int:
 
 
 class BlockSource:
-    """Hands out frames from blocks that a subclass makes one after another in `_block`; an empty block is the end.
+    """Hands out frames from blocks that a subclass makes one after another in `_make`; an empty block is the end.
 
-    A subclass calls `_begin` when it is ready to make the first one.
+    Frames that would arrive at `stop_ns` or later are not sent, nor more than `max_packets`. A subclass calls `_begin` when it
+    is ready to make the first block.
     """
 
-    __slots__ = ("_at", "_ready")
+    __slots__ = ("_at", "_done", "_left", "_ready", "_stop_ns")
 
-    _ready: list[Skb]
-    _at: int
+    def __init__(self, stop_ns: int = NEVER, max_packets: int | None = None) -> None:
+        self._ready: list[Skb] = []
+        self._at = 0
+        self._done = False
+        self._stop_ns = stop_ns
+        self._left = NEVER if max_packets is None else max_packets
 
     def _begin(self) -> None:
         self._ready = self._block()
-        self._at = 0
+
+    def _make(self) -> list[Skb]:
+        raise NotImplementedError
 
     def _block(self) -> list[Skb]:
-        raise NotImplementedError
+        if self._done:
+            return []
+        out = self._make()
+        if len(out) >= self._left:
+            del out[self._left :]
+            self._done = True
+        self._left -= len(out)
+        if out and out[-1].arrived_ns >= self._stop_ns:
+            del out[bisect_right(out, self._stop_ns - 1, key=_arrived) :]
+            self._done = True
+        return out
 
     def next_ns(self) -> int:
         """Arrival of the first frame not handed out yet; NEVER when there is none."""
@@ -118,15 +136,13 @@ class SyntheticSource(BlockSource):
     """
 
     __slots__ = (
-        "_done",
         "_flows",
-        "_left",
-        "_line_free",
+        "_line_free_ns",
+        "_line_rest",
         "_per_byte",
         "_rng",
         "_sizes",
         "_start_ns",
-        "_stop_ns",
         "_timing",
         "_train",
         "_train_psh",
@@ -157,40 +173,30 @@ class SyntheticSource(BlockSource):
             raise ConfigError(f"{where}: a train of {train_frames} frames, it must be 1 to {MAX_TRAIN_FRAMES}.")
         if train_frames > 1 and line_gbps is None:
             raise ConfigError(f"{where}: a train runs at line speed, so the line's speed (line_gbps) must be given.")
+        super().__init__(stop_ns, max_packets)
         self._flows = flows
         self._timing = timing
         self._sizes = sizes
         self._rng = rng
         self._start_ns = start_ns
-        self._stop_ns = stop_ns
-        self._left = NEVER if max_packets is None else max_packets
         self._per_byte = line_time_per_byte(line_gbps, where)
-        self._line_free = 0
-        """When the frame before was through, in 2**-20 ns."""
+        self._line_free_ns = 0
+        """When the frame before was through,"""
+        self._line_rest = 0
+        """and what it took of the next ns, in 2**-20 ns."""
         self._train = train_frames
         self._train_psh = train_psh and flows.is_tcp
-        self._done = False
         self._begin()
 
-    def _block(self) -> list[Skb]:
-        if self._done:
-            return []
-        out = self._singles() if self._train == 1 else self._trains()
-        if len(out) >= self._left:
-            del out[self._left :]
-            self._done = True
-        self._left -= len(out)
-        if out and out[-1].arrived_ns >= self._stop_ns:
-            del out[bisect_right(out, self._stop_ns - 1, key=_arrived) :]
-            self._done = True
-        return out
+    def _make(self) -> list[Skb]:
+        return self._singles() if self._train == 1 else self._trains()
 
     def _singles(self) -> list[Skb]:
         flows = self._flows
         start = self._start_ns
         tcp = flows.is_tcp
         ids = flows.version == 4
-        per_byte, free = self._per_byte, self._line_free
+        per_byte, free, rest = self._per_byte, self._line_free_ns, self._line_rest
         header = flows.header_bytes
         out: list[Skb] = []
         append = out.append
@@ -203,11 +209,14 @@ class SyntheticSource(BlockSource):
         ):
             at += start
             if per_byte:
-                free += (wire + LINE_OVERHEAD_BYTES) * per_byte
-                if free < at << LINE_SHIFT:
-                    free = at << LINE_SHIFT
+                rest += (wire + LINE_OVERHEAD_BYTES) * per_byte
+                free += rest >> LINE_SHIFT
+                if free < at:
+                    free = at
+                    rest = 0
                 else:
-                    at = free >> LINE_SHIFT
+                    at = free
+                    rest &= LINE_MASK
             payload = wire - header
             if ids:
                 ip_id = flow.ip_id
@@ -216,7 +225,7 @@ class SyntheticSource(BlockSource):
                 seq = flow.seq
                 flow.seq = (seq + payload) & 0xFFFFFFFF
             append(Skb(flow.hdr, 0, wire, payload, ip_id, seq, at, None))
-        self._line_free = free
+        self._line_free_ns, self._line_rest = free, rest
         return out
 
     def _trains(self) -> list[Skb]:
@@ -224,7 +233,7 @@ class SyntheticSource(BlockSource):
         start = self._start_ns
         tcp = flows.is_tcp
         ids = flows.version == 4
-        per_byte, free = self._per_byte, self._line_free
+        per_byte, free, rest = self._per_byte, self._line_free_ns, self._line_rest
         header = flows.header_bytes
         train, psh = self._train, self._train_psh
         last = train - 1
@@ -238,11 +247,14 @@ class SyntheticSource(BlockSource):
             hdr = flow.hdr
             for car in range(train):
                 wire = next(sizes)
-                free += (wire + LINE_OVERHEAD_BYTES) * per_byte
-                if free < at << LINE_SHIFT:
-                    free = at << LINE_SHIFT
+                rest += (wire + LINE_OVERHEAD_BYTES) * per_byte
+                free += rest >> LINE_SHIFT
+                if free < at:
+                    free = at
+                    rest = 0
                 else:
-                    at = free >> LINE_SHIFT
+                    at = free
+                    rest &= LINE_MASK
                 payload = wire - header
                 if ids:
                     ip_id = flow.ip_id
@@ -253,24 +265,26 @@ class SyntheticSource(BlockSource):
                 if psh and car == last:
                     hdr = flow.psh_hdr
                 append(Skb(hdr, 0, wire, payload, ip_id, seq, at, None))
-        self._line_free = free
+        self._line_free_ns, self._line_rest = free, rest
         return out
 
 
 class MergedSource(BlockSource):
     """Several sources on one link. At equal times the source named first goes first; `line_gbps` is the link's speed."""
 
-    __slots__ = ("_line_free", "_per_byte", "_sources", "_window_ns")
+    __slots__ = ("_line_free_ns", "_line_rest", "_per_byte", "_sources", "_window_ns")
 
     def __init__(self, sources: Sequence[Source], line_gbps: float | None = None, where: str = "traffic") -> None:
+        super().__init__()
         self._sources = list(sources)
         self._per_byte = line_time_per_byte(line_gbps, where)
-        self._line_free = 0
+        self._line_free_ns = 0
+        self._line_rest = 0
         self._window_ns = FIRST_WINDOW_NS
         """How far a block looks ahead; it follows the rate, so that a block is neither tiny nor huge. It changes no frame."""
         self._begin()
 
-    def _block(self) -> list[Skb]:
+    def _make(self) -> list[Skb]:
         first_ns = min((source.next_ns() for source in self._sources), default=NEVER)
         if first_ns >= NEVER:
             return []
@@ -286,15 +300,17 @@ class MergedSource(BlockSource):
             self._window_ns = self._window_ns // 2 or 1
         per_byte = self._per_byte
         if per_byte:
-            free = self._line_free
+            free, rest = self._line_free_ns, self._line_rest
             for skb in out:
-                free += (skb.wire_bytes + LINE_OVERHEAD_BYTES) * per_byte
-                at = skb.arrived_ns << LINE_SHIFT
-                if free < at:
-                    free = at
+                rest += (skb.wire_bytes + LINE_OVERHEAD_BYTES) * per_byte
+                free += rest >> LINE_SHIFT
+                if free < skb.arrived_ns:
+                    free = skb.arrived_ns
+                    rest = 0
                 else:
-                    skb.arrived_ns = free >> LINE_SHIFT
-            self._line_free = free
+                    skb.arrived_ns = free
+                    rest &= LINE_MASK
+            self._line_free_ns, self._line_rest = free, rest
         return out
 
 
