@@ -71,8 +71,13 @@ class Actor:
 class Pace(Protocol):
     """Holds virtual time back to wall time."""
 
-    limit_ns: int
-    """Turns up to this virtual time may be granted now."""
+    ends_when_quiet: bool
+    """The run is over when nothing is left to happen; else a key or a peer may still cause something."""
+
+    @property
+    def limit_ns(self) -> int:
+        """Turns up to this virtual time may be granted now."""
+        raise NotImplementedError
 
     async def wait(self, next_ns: int) -> None:
         """Sleep until `limit_ns` may have grown, or something happened at the keyboard. `next_ns` is the next turn's time."""
@@ -274,6 +279,10 @@ class Clock:
         assert task is not None, f"the turn is due to {chosen.name if chosen else 'the keeper'}, which does not wait"
         trio.lowlevel.reschedule(task)
 
+    def next_turn_ns(self) -> int:
+        """When the next turn or decision is due, NEVER if nothing is left to happen."""
+        return min(self._top_ns(), self._next_post_ns())
+
     # ---------------------------------------------------------------- the run
 
     async def enter(self, actor: Actor, first_ns: int = 0, is_open: bool = True) -> None:
@@ -288,6 +297,10 @@ class Clock:
         await trio.lowlevel.wait_task_rescheduled(_abort)
         actor.is_open = False
         actor.local_now_ns = actor.synced_ns
+
+    def leave(self) -> None:
+        """Pass the turn on for good: the caller, whose turn it is, takes no more turns and returns."""
+        self._resume(self._choose())
 
     async def keep(self, actors: int, pace: Pace | None = None) -> None:
         """The keeper: starts the first turn when `actors` have entered, waits for the pace, returns when no turn is left.
@@ -309,8 +322,8 @@ class Clock:
                 self._keeper = trio.lowlevel.current_task()
                 self._resume(chosen)
                 await trio.lowlevel.wait_task_rescheduled(_abort)
-            elif pace is not None:
-                await pace.wait(min(self._top_ns(), self._next_post_ns()))
+            elif pace is not None and (self.next_turn_ns() < NEVER or not pace.ends_when_quiet):
+                await pace.wait(self.next_turn_ns())
             else:
                 return
 

@@ -49,6 +49,8 @@ class Sampler(Actor):
         await self._clock.enter(self, self._interval_ns, is_open=False)
         while True:
             self._sample(self.local_now_ns)
+            if self._clock.next_turn_ns() >= NEVER:
+                return self._clock.leave()
             self.local_now_ns += self._interval_ns
             await self._clock.synchronise(self)
 
