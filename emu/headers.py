@@ -12,7 +12,10 @@ A frame is split in two. What all frames of a flow usually share (addresses, por
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from emu.gro_shape import GroShape
 
 ETH_HLEN: Final = 14
 ETH_P_802_3: Final = 0x0001
@@ -77,6 +80,7 @@ class Headers:
         "fragment",
         "fragment_offset",
         "gre_or_spi",
+        "gro_shape",
         "header_bytes",
         "icmp_type",
         "ihl_byte",
@@ -170,6 +174,8 @@ class Headers:
         """Bytes from the start of the frame to the L4 payload."""
         self.flow: tuple[int, bytes, bytes, int, int] = (-1, b"", b"", 0, 0)
         """(l4_protocol, saddr, daddr, sport, dport)."""
+        self.gro_shape: GroShape | None = None
+        """What GRO works out from these headers the first time it sees them."""
 
 
 class Frame:

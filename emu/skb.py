@@ -9,9 +9,12 @@ attribute set in the constructor costs as much as a dictionary look-up.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from emu.headers import ETH_HLEN, Headers
+
+if TYPE_CHECKING:
+    from emu.gro_shape import GroShape
 
 CHECKSUM_NONE: Final = 0
 CHECKSUM_UNNECESSARY: Final = 1
@@ -34,6 +37,8 @@ SKB_TRUESIZE_OVERHEAD_BYTES: Final = 256 + 320
 """Aligned sk_buff and skb_shared_info on x86-64 (U9)."""
 BUILD_SKB_TRUESIZE_BYTES: Final = 2048 + 256
 """build_skb on half a page: whatever the packet's length (U12)."""
+SPLIT_HEAD_TRUESIZE_BYTES: Final = SKB_TRUESIZE_OVERHEAD_BYTES + 192
+"""An skb that holds headers only, its payload in page fragments: 128 bytes and headroom."""
 
 
 class Skb:
@@ -66,15 +71,28 @@ class Skb:
     rx_ns = 0
     """When the driver picked it from the ring."""
 
-    # GRO (napi_gro_cb), valid while held; segments stay with the merged skb.
-    gro_count = 1
-    gro_age_jiffies = 0
-    gro_flush_id = 0
+    # GRO (napi_gro_cb), valid while held; what describes a merged packet stays with it.
+    csum_level = 0
+    """CHECKSUM_UNNECESSARY: checksums verified beyond the first."""
+    gro_age_ns = 0
+    """When it was held."""
+    gro_shape: GroShape | None = None
+    """Shape of this frame alone, where its `Headers` cannot tell (GRO_DEEP)."""
+    gro_fixed_id = False
+    """Merged segments all bear one IP id (G11)."""
+    gro_flist = False
+    """Merged by frag_list, each segment as it came (rx-gro-list)."""
+    gro_last: Skb | None = None
+    """The skb whose page fragments grow: the last one chained on frag_list; None: the held packet itself (G24)."""
+    chained = False
+    """Hangs on frag_list of the packet it was merged into."""
+    encapsulation = False
+    """skb->encapsulation: merged behind a tunnel header."""
     gso_size_bytes = 0
     gso_segs = 0
     gso_type = 0
     tcp_flags_merged = 0
-    """Flags ORed in by merged segments (G15)."""
+    """FIN and PSH, ORed in by merged segments (G15)."""
     segments: list[Skb] | None = None
     """The skbs merged behind this one, in order of sequence."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from cpus.cpu import NET_RX_SOFTIRQ, Timer
+from emu.gro_shape import GRO_HASH_BUCKETS
 
 if TYPE_CHECKING:
     from emu.skb import Skb
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from softirq.softnet_data import SoftnetData
 
 NAPI_POLL_WEIGHT: Final = 64
-GRO_HASH_BUCKETS: Final = 8
 
 
 class Napi:
@@ -34,8 +34,8 @@ class Napi:
         self.disable = False
         self.npsvc = False
         self.prefer_busy_poll = False
-        self.gro_hash: list[list[Skb]] = [[] for _ in range(GRO_HASH_BUCKETS)]
-        """Held packets per bucket, oldest first."""
+        self.gro_hash: list[dict[tuple[object, ...], Skb]] = [{} for _ in range(GRO_HASH_BUCKETS)]
+        """Held packets per bucket, oldest first, by (raw hash, flow key of `GroShape`[, VLAN tag])."""
         self.gro_held = 0
         """Packets held over all buckets."""
         self.rx_list: list[Skb] = []
@@ -60,7 +60,7 @@ class Napi:
         """Frames held by GRO or waiting on rx_list."""
         total = sum(skb.frames for skb in self.rx_list)
         for bucket in self.gro_hash:
-            for skb in bucket:
+            for skb in bucket.values():
                 total += skb.frames
         return total
 
