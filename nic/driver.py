@@ -1,0 +1,104 @@
+"""The driver's half: an ice-style NAPI poll over the rings of one vector.
+
+Models: C3-C7: the budget split over rings, write-back-on-ITR when the poll is not finished, completion, DIM, refill at the end of a
+clean, eth_type_trans; hash, checksum state and VLAN tag handed to the skb were decided when the frame was steered (`nic.steering`).
+Leaves out: transmit rings, XDP, page recycling, failed allocations, netpoll.
+Source: drivers/net/ethernet/intel/ice (6.9); kernel.md section 11.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emu.skb import PACKET_MULTICAST
+from softirq.completion import napi_complete_done
+from softirq.gro import napi_gro_receive
+from softirq.napi import Napi
+
+if TYPE_CHECKING:
+    from nic.nic import Nic
+    from nic.ring import RxRing
+    from nic.vector import MsixVector
+    from softirq.softnet_data import SoftnetData
+
+
+class IceNapi(Napi):
+    """The NAPI of one vector."""
+
+    def __init__(self, nic: Nic, vector: MsixVector) -> None:
+        super().__init__(nic.dev, vector.name)
+        self.nic = nic
+        self.vector = vector
+
+    def poll(self, sd: SoftnetData, budget: int) -> int:
+        """ice_napi_poll: clean every ring, complete if none used its share."""
+        cpu = sd.cpu
+        vector = self.vector
+        rings = vector.rings
+        costs = sd.net.costs
+        cpu.local_now_ns += costs.napi_poll_ns
+        share = budget if len(rings) == 1 else max(budget // len(rings), 1)
+        work = 0
+        is_clean = True
+        for ring in rings:
+            cleaned = self._clean(sd, ring, share)
+            work += cleaned
+            if cleaned >= share:
+                is_clean = False
+        if not is_clean:
+            vector.wb_on_itr = True
+            return budget
+        if napi_complete_done(sd, self, work):
+            if vector.moderation.sample(
+                cpu.local_now_ns,
+                vector.total_events,
+                sum(ring.polled for ring in rings),
+                sum(ring.polled_bytes for ring in rings),
+            ):
+                cpu.local_now_ns += costs.itr_program_ns
+            self.nic.arm(vector, cpu.local_now_ns)
+        else:
+            vector.wb_on_itr = True
+        return min(work, budget - 1)
+
+    def _clean(self, sd: SoftnetData, ring: RxRing, budget: int) -> int:
+        """ice_clean_rx_irq: take frames while there are any and budget is left, looking again as time goes on; then refill."""
+        cpu = sd.cpu
+        nic = self.nic
+        dev = self.dev
+        costs = sd.net.costs
+        driver_rx_ns = costs.driver_rx_ns
+        waits = sd.net.latencies.ring.pending
+        index = cpu.index
+        queue = ring.index
+        done = 0
+        total_bytes = 0
+        while done < budget:
+            now_ns = cpu.local_now_ns
+            if now_ns > nic.generated_ns:
+                nic.generate(now_ns)
+            if not ring.advance(now_ns):
+                break
+            batch = ring.take(budget - done)
+            done += len(batch)
+            if ring.has_odd_frames:
+                dev.statistics.multicast += sum(skb.pkt_type == PACKET_MULTICAST for skb in batch)
+            for skb in batch:
+                now_ns = cpu.local_now_ns
+                skb.rx_ns = now_ns
+                waits.append(now_ns - skb.arrived_ns)
+                skb.dev = dev
+                skb.alloc_cpu = index
+                skb.rx_queue = queue
+                total_bytes += skb.wire_bytes
+                cpu.local_now_ns = now_ns + driver_rx_ns
+                napi_gro_receive(sd, self, skb)
+        if ring.cleaned:
+            ring.polled_bytes += total_bytes
+            dev.statistics.rx_packets += done
+            dev.statistics.rx_bytes += total_bytes
+            cpu.local_now_ns += costs.refill_ns * ring.cleaned
+            # What came while there was no descriptor is lost before the refill helps.
+            nic.look(ring, cpu.local_now_ns)
+            ring.refill()
+        return done

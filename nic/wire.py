@@ -1,0 +1,72 @@
+"""The wire: frames of all sources in the order in which their last bits pass.
+
+Models: open-loop arrivals, generated in chunks ahead of time. Leaves out: the link's speed and pauses (sources space their frames).
+
+A frame is on the wire when a source gave it; it counts as arrived in the ledger when the NIC looks at its time (`nic.ring`,
+`nic.nic`), so what was generated ahead never unbalances the ledger.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Protocol
+
+from emu.clock import NEVER
+from emu.skb import Skb
+
+_arrived_ns = attrgetter("arrived_ns")
+
+
+class Source(Protocol):
+    """Something that sends frames to this machine and does not listen to it (open loop).
+
+    What it gives may not depend on where the chunks end.
+    """
+
+    def fill(self, until_ns: int) -> list[Skb]:
+        """All frames with `arrived_ns` <= `until_ns` that were not given yet, in order of `arrived_ns`."""
+
+    def next_ns(self) -> int:
+        """When the next frame that was not given yet arrives, `NEVER` when there is none left."""
+
+
+class DamagedSkb(Skb):
+    """A frame whose check sequence is wrong: the NIC counts it and drops it."""
+
+
+class Wire:
+    """Merges `sources` in the order (time, index of the source) and numbers their frames from `first_number`."""
+
+    def __init__(self, sources: list[Source], first_number: int = 0) -> None:
+        self.sources = sources
+        self.generated_frames = 0
+        self._first_number = first_number
+        self._given_until_ns = -1
+
+    def fill(self, until_ns: int) -> list[Skb]:
+        """All frames of all sources up to `until_ns` that were not given yet, numbered, in order."""
+        frames: list[Skb] = []
+        parts = 0
+        for source in self.sources:
+            part = source.fill(until_ns)
+            if part:
+                frames = part if not parts else frames + part
+                parts += 1
+        if parts > 1:
+            # Stable: equal times stay in the order of the sources.
+            frames.sort(key=_arrived_ns)
+        number = self._first_number + self.generated_frames
+        for skb in frames:
+            skb.number = number
+            number += 1
+        self.generated_frames += len(frames)
+        assert not frames or (frames[0].arrived_ns > self._given_until_ns and frames[-1].arrived_ns <= until_ns), (
+            f"a source gave a frame outside ({self._given_until_ns}, {until_ns}] ns"
+        )
+        if until_ns > self._given_until_ns:
+            self._given_until_ns = until_ns
+        return frames
+
+    def next_ns(self) -> int:
+        """When the next frame that was not given yet arrives, `NEVER` when all sources are exhausted."""
+        return min((source.next_ns() for source in self.sources), default=NEVER)
