@@ -1,6 +1,6 @@
 """The CPU actor: hard interrupts, softirqs, ksoftirqd and applications, idle.
 
-Models: S1-S9, S11, S12, K9; one trio task per CPU; work that cannot be cut short, waits that can, and softirqs held off.
+Models: S1-S9, S11, S12, K9, the tick of a CPU that runs a process; one trio task per CPU; work that cannot be cut short, waits that can, and softirqs held off.
 Leaves out: forced threaded interrupts (S10), frequency scaling, SMT.
 Source: kernel/softirq.c (6.1, 6.9), include/linux/interrupt.h.
 
@@ -107,6 +107,10 @@ class Cpu(Actor):
         self.softirq_counts = [0] * NR_SOFTIRQS
         """Handler invocations (/proc/softirqs, S5)."""
         self.in_softirq = False
+        self.do_softirq = False
+        """An interrupt was taken, or a system call enabled BH again: pending softirqs may run inline now (S6)."""
+        self.next_tick_ns = 0
+        """When the scheduler's tick comes next, while a process runs; an idle CPU has none."""
         self.bh_disabled = 0
         """Depth of local_bh_disable, or of HOLD: hard interrupts are taken, softirqs wait."""
         self.need_resched = False
@@ -118,6 +122,7 @@ class Cpu(Actor):
         self.hardirqs = 0
         self.resched_ipis = 0
         self.context_switches = 0
+        self.ticks = 0
         self.ksoftirqd_wakeups = 0
         self.softirq_restarts_exhausted = 0
         """Times a softirq burst ended on one of the limits of S3 and ksoftirqd was woken."""
@@ -153,6 +158,7 @@ class Cpu(Actor):
             account = self.accounts.switch(HARDIRQ, self.local_now_ns)
             while (interrupt := mailbox.take(self.synced_ns)) is not None:
                 interrupt.handle(self)
+            self.do_softirq = True
             self.accounts.switch(account, self.local_now_ns)
 
     async def _open_until(self, until_ns: int) -> None:
@@ -189,8 +195,8 @@ class Cpu(Actor):
         self.softirq_pending |= 1 << nr
 
     def softirq_runnable(self) -> bool:
-        """May pending softirqs run at interrupt exit now (S6, S9)?"""
-        if not self.softirq_pending or self.bh_disabled or self.in_softirq:
+        """May pending softirqs run inline now (S6, S9)? Those that no interrupt and no system call ran are left to ksoftirqd."""
+        if not self.softirq_pending or not self.do_softirq or self.bh_disabled or self.in_softirq:
             return False
         if self.rules.softirq_defers_to_ksoftirqd and self.ksoftirqd.runnable:
             return bool(self.softirq_pending & (1 << HI_SOFTIRQ | 1 << TASKLET_SOFTIRQ))
@@ -224,6 +230,7 @@ class Cpu(Actor):
                 self.wakeup_softirqd()
                 break
         self.in_softirq = False
+        self.do_softirq = False
         self.accounts.switch(account, self.local_now_ns)
 
     def wakeup_softirqd(self) -> None:
@@ -270,6 +277,8 @@ class Cpu(Actor):
             self.context_switches += 1
             self.accounts.switch(SYSTEM, self.local_now_ns)
             self.local_now_ns += self.costs.context_switch_ns
+        if self.next_tick_ns <= self.local_now_ns:
+            self.next_tick_ns = self.jiffies.start_ns(self.jiffies.at(self.local_now_ns) + 1)
         if process.is_ksoftirqd:
             started = self.local_now_ns
             self.accounts.switch(KSOFTIRQD, started)
@@ -287,6 +296,7 @@ class Cpu(Actor):
             await self.interruptible()
             if self.need_resched or self.softirq_runnable():
                 return
+            self.do_softirq = False
             if not process.remaining_ns:
                 process.wake_pending = False
                 step = next(process.body, None)
@@ -298,15 +308,30 @@ class Cpu(Actor):
                     self.need_resched = True
                     return
                 process.account, process.remaining_ns = step
+                if process.account == SYSTEM and self.softirq_pending:
+                    self.do_softirq = True
+                    continue
             self.accounts.switch(process.account, self.local_now_ns)
             start = self.local_now_ns
             left = runqueue.slice_left_ns()
-            await self._open_until(start + (process.remaining_ns if process.remaining_ns < left else left))
+            until = start + (process.remaining_ns if process.remaining_ns < left else left)
+            await self._open_until(until if until < self.next_tick_ns else self.next_tick_ns)
             ran = self.local_now_ns - start
             process.remaining_ns -= ran
             runqueue.ran(process, ran)
             if runqueue.waiting and not runqueue.slice_left_ns():
                 self.need_resched = True
+            if self.local_now_ns >= self.next_tick_ns:
+                self._tick()
+
+    def _tick(self) -> None:
+        """The scheduler's tick interrupts the running process; on its exit pending softirqs run inline."""
+        account = self.accounts.switch(HARDIRQ, self.local_now_ns)
+        self.local_now_ns += self.costs.timer_ns
+        self.accounts.switch(account, self.local_now_ns)
+        self.next_tick_ns = self.jiffies.start_ns(self.jiffies.at(self.local_now_ns) + 1)
+        self.ticks += 1
+        self.do_softirq = True
 
     # ---------------------------------------------------------------- the loop
 
@@ -324,6 +349,7 @@ class Cpu(Actor):
             if self.softirq_runnable():
                 await self.handle_softirqs()
                 continue
+            self.do_softirq = False
             runqueue = self.runqueue
             if self.need_resched or runqueue.current is None:
                 self.need_resched = False
