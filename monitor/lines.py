@@ -1,0 +1,130 @@
+"""Building lines of the screen: names made harmless, rules with titles, segments that fit, panels beside each other."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, TypeVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+T = TypeVar("T")
+
+TROUBLE: Final = "bold red"
+WARNING: Final = "yellow"
+FAINT: Final = "dim"
+HEADING: Final = "bold"
+TITLE: Final = "bold cyan"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How to show: the terminal's size in cells, what it can draw, and what the user asked for."""
+
+    width: int
+    height: int
+    unicode: bool = True
+    keys: bool = True
+    """Somebody can press keys."""
+    help: bool = False
+    """The keys are shown in place of the panels."""
+
+
+@lru_cache(maxsize=4096)
+def plain(name: str, width: int = 0, unicode: bool = True) -> str:
+    """A name from a file, safe for a terminal: no C0, C1, ESC, format or direction characters; `?` for what ASCII lacks.
+
+    With `width`, exactly that many cells: cut, or padded on the right.
+    """
+    kept = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
+    if not unicode:
+        kept = kept.encode("ascii", "replace").decode("ascii")
+    return set_cell_size(kept, width) if width else kept
+
+
+def line(*parts: str | tuple[str, str]) -> Text:
+    """One line of unstyled strings and (string, style) pairs. Nothing in them is markup."""
+    text = Text(no_wrap=True, overflow="crop", end="")
+    for part in parts:
+        if isinstance(part, str):
+            text.append(part)
+        else:
+            text.append(part[0], part[1] or None)
+    return text
+
+
+def rule(title: str, width: int, note: str = "", unicode: bool = True) -> Text:
+    """The top line of a panel; `note` stands at its right end and goes first when there is no room."""
+    dash = "─" if unicode else "-"
+    if len(title) + len(note) + 8 > width:
+        note = ""
+    title = title[: max(width - 4, 0)]
+    right = f" {note} {dash}" if note else ""
+    middle = dash * max(width - len(title) - len(right) - 3, 0)
+    return line((f"{dash} ", FAINT), (title, TITLE), (f" {middle}", FAINT), (right, FAINT))
+
+
+def gauge(fill: int, size: int, cells: int) -> str:
+    """`[####......]` with `cells` cells; anything above nothing shows at least one."""
+    full = min(-(-fill * cells // size), cells) if size else 0
+    return f"[{'#' * full}{'.' * (cells - full)}]"
+
+
+def fit(segments: Sequence[tuple[int, str, str]], width: int, gap: str = "  ") -> Text:
+    """Segments (importance, text, style) in their order on one line; the least important are left out until they fit."""
+    kept = [segment for segment in segments if segment[1]]
+    while len(kept) > 1 and sum(cell_len(s[1]) for s in kept) + len(gap) * (len(kept) - 1) + 1 > width:
+        kept.remove(min(kept, key=lambda segment: segment[0]))
+    text = line(" ")
+    for number, (_, words, style) in enumerate(kept):
+        if number:
+            text.append(gap)
+        text.append(words, style or None)
+    return cut(text, width)
+
+
+def cut(text: Text, width: int) -> Text:
+    """`text` with at most `width` cells."""
+    if cell_len(text.plain) > width:
+        text.truncate(max(width, 0))
+    return text
+
+
+def beside(left: list[Text], right: list[Text], left_width: int, gap: int = 1) -> list[Text]:
+    """Two panels as one, `right` beginning `gap` cells after `left_width`."""
+    joined: list[Text] = []
+    for number in range(max(len(left), len(right))):
+        text = left[number].copy() if number < len(left) else line()
+        if number < len(right):
+            text.append(" " * (left_width + gap - cell_len(text.plain)))
+            text.append_text(right[number])
+        joined.append(text)
+    return joined
+
+
+def share_lines(wants: Sequence[int], least: Sequence[int], lines: int) -> list[int]:
+    """Deal out `lines` among panels: each its least first (in order, as far as they go), then in turn up to what it wants."""
+    given = [0] * len(wants)
+    for number, (want, low) in enumerate(zip(wants, least, strict=True)):
+        given[number] = min(want, low, max(lines - sum(given), 0))
+    left = lines - sum(given)
+    while left > 0 and any(g < w for g, w in zip(given, wants, strict=True)):
+        for number, want in enumerate(wants):
+            if left > 0 and given[number] < want:
+                given[number] += 1
+                left -= 1
+    return given
+
+
+def first_lines(items: Sequence[T], lines: int, draw: Callable[[T], Text], more: Callable[[int], str]) -> list[Text]:
+    """The first items, one a line; if they do not all fit, the last line says how many are missing."""
+    if len(items) <= lines:
+        return [draw(item) for item in items]
+    if lines <= 0:
+        return []
+    drawn = [draw(item) for item in items[: lines - 1]]
+    drawn.append(line((f" {more(len(items) - lines + 1)}", FAINT)))
+    return drawn
