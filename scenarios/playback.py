@@ -7,11 +7,13 @@ the bytes off.
 
 `spread` plays that many copies of every conversation side by side: copy 0 is the captured one, the peers of the others have
 addresses of the networks set aside for benchmarks (198.18.0.0/15, 2001:2::/48), one per captured peer and copy, so that RSS sees
-as many more flows. Frames whose headers are not sound, and fragments, are the same in all copies.
+as many more flows. Frames whose headers are not sound, and fragments, are the same in all copies and passes.
 
 When a pass begins again, TCP sequence numbers go on where the flow ended in the pass before: the same connection sends its bytes
 on. A SYN takes the last number of the pass before, so the data behind it follow without a hole whether the stack takes the
 SYN for a new connection or for an old duplicate. Timestamps in TCP options repeat.
+
+A frame that differs from the captured one (another address or sequence number) has no bytes; `emu.headers.build` makes them.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ from scenarios.capture_notes import CaptureNotes, count
 from scenarios.capture_sides import CaptureSides, find_sides
 from scenarios.sources import (
     BLOCK_FRAMES,
+    LINE_IDLE_NS,
     LINE_MASK,
     LINE_OVERHEAD_BYTES,
     LINE_SHIFT,
@@ -168,7 +171,7 @@ class Playback(BlockSource):
             raise ConfigError(f"{where}: spread {spread} is out of range, it must be 1 to {MAX_SPREAD}.")
         super().__init__(stop_ns, max_packets)
         self._per_byte = line_time_per_byte(line_gbps, where)
-        self._free_ns = 0
+        self._free_ns = LINE_IDLE_NS
         self._line_rest = 0
         self._start_ns = start_ns
         self._repeat = NEVER if repeat is None else repeat
@@ -206,7 +209,7 @@ class Playback(BlockSource):
         for number, (time_ns, frame) in enumerate(frames):
             next_ns = frames[number + 1][0] if number + 1 < len(frames) else last_ns + pause_ns
             place, gap = (time_ns, next_ns - time_ns) if pps is None else (number * spread, spread)
-            step = steps.get(frame.hdr.flow, 0) if frame.hdr.l4_protocol == IPPROTO_TCP else 0
+            step = steps.get(frame.hdr.flow, 0) if is_rewritable(frame.hdr) else 0
             self._records.append(
                 (
                     place,
@@ -241,8 +244,10 @@ class Playback(BlockSource):
             self._frame = stop = min(first + max((BLOCK_FRAMES - len(out)) // lanes, 1), len(records))
             for place, gap, which, wire, payload, ip_id, seq, step, data in records[first:stop]:
                 place += base
-                if step:
+                own: Headers | None = captured[which]
+                if step and passes:
                     seq = (seq + passes * step) & 0xFFFFFFFF
+                    own = None  # the captured bytes hold another sequence number
                 for lane in range(lanes):
                     at = start + (place + gap * lane // lanes) * num // den
                     if per_byte:
@@ -255,11 +260,7 @@ class Playback(BlockSource):
                             at = free
                             rest &= LINE_MASK
                     hdr = copies[lane][which]
-                    append(
-                        Skb(
-                            hdr, 0, wire, payload, ip_id, seq, at, data if hdr is captured[which] and not step else None
-                        )
-                    )
+                    append(Skb(hdr, 0, wire, payload, ip_id, seq, at, data if hdr is own else None))
         self._free_ns, self._line_rest = free, rest
         return out
 
@@ -326,7 +327,7 @@ def _sequence_steps(frames: Iterable[Frame]) -> dict[tuple[int, bytes, bytes, in
     spans: dict[tuple[int, bytes, bytes, int, int], list[int]] = {}
     for frame in frames:
         hdr = frame.hdr
-        if hdr.l4_protocol != IPPROTO_TCP or not hdr.l4_header_whole:
+        if hdr.l4_protocol != IPPROTO_TCP or not is_rewritable(hdr):
             continue
         syn, fin = bool(hdr.tcp_flags & TCP_SYN), bool(hdr.tcp_flags & TCP_FIN)
         span = spans.get(hdr.flow)

@@ -21,7 +21,7 @@ from emu.errors import ConfigError
 from emu.skb import Skb
 from scenarios.flows import FlowSet
 from scenarios.sizes import FCS_BYTES, Sizes
-from scenarios.timing import Timing
+from scenarios.timing import SECOND_NS, Timing
 
 BLOCK_FRAMES: Final = 128
 LINE_OVERHEAD_BYTES: Final = 24
@@ -29,6 +29,8 @@ LINE_OVERHEAD_BYTES: Final = 24
 LINE_SHIFT: Final = 20
 """Line times are kept in 2**-20 ns: a byte at 10 Gbit/s is 0.8 ns."""
 LINE_MASK: Final = (1 << LINE_SHIFT) - 1
+LINE_IDLE_NS: Final = -SECOND_NS
+"""Nothing was on the line for long: the first frame comes at its own time."""
 MAX_LINE_GBPS: Final = 10_000
 MAX_TRAIN_FRAMES: Final = 4096
 FIRST_WINDOW_NS: Final = 10_000
@@ -180,7 +182,7 @@ class SyntheticSource(BlockSource):
         self._rng = rng
         self._start_ns = start_ns
         self._per_byte = line_time_per_byte(line_gbps, where)
-        self._line_free_ns = 0
+        self._line_free_ns = LINE_IDLE_NS
         """When the frame before was through,"""
         self._line_rest = 0
         """and what it took of the next ns, in 2**-20 ns."""
@@ -278,7 +280,7 @@ class MergedSource(BlockSource):
         super().__init__()
         self._sources = list(sources)
         self._per_byte = line_time_per_byte(line_gbps, where)
-        self._line_free_ns = 0
+        self._line_free_ns = LINE_IDLE_NS
         self._line_rest = 0
         self._window_ns = FIRST_WINDOW_NS
         """How far a block looks ahead; it follows the rate, so that a block is neither tiny nor huge. It changes no frame."""
