@@ -8,9 +8,9 @@ Source: drivers/net/ethernet/intel/ice (6.9); kernel.md section 11.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from emu.skb import PACKET_MULTICAST
+from emu.skb import PACKET_MULTICAST, Skb
 from softirq.completion import napi_complete_done
 from softirq.gro import napi_gro_receive
 from softirq.napi import Napi
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from nic.ring import RxRing
     from nic.vector import MsixVector
     from softirq.softnet_data import SoftnetData
+
+LONG_BUFFER_TRUESIZE_BYTES: Final = 4096
+"""Half of an order-1 page: what a buffer of 3072 bytes costs a socket (C9)."""
+SK_BUFF_BYTES: Final = 256
 
 
 class IceNapi(Napi):
@@ -83,6 +87,8 @@ class IceNapi(Napi):
             done += len(batch)
             if ring.has_odd_frames:
                 dev.statistics.multicast += sum(skb.pkt_type == PACKET_MULTICAST for skb in batch)
+            if ring.frame_bytes_max > ring.buffer_bytes:
+                _account_long(batch, ring.buffer_bytes)
             for skb in batch:
                 now_ns = cpu.local_now_ns
                 skb.rx_ns = now_ns
@@ -102,3 +108,11 @@ class IceNapi(Napi):
             nic.look(ring, cpu.local_now_ns)
             ring.refill()
         return done
+
+
+def _account_long(batch: list[Skb], buffer_bytes: int) -> None:
+    """Buffers of an MTU above 1500: the first is the head, each further one a page fragment."""
+    for skb in batch:
+        buffers = -(-skb.wire_bytes // buffer_bytes)
+        skb.frags = buffers - 1
+        skb.truesize_bytes = buffers * LONG_BUFFER_TRUESIZE_BYTES + SK_BUFF_BYTES

@@ -131,8 +131,9 @@ class RxRing:
         if self.frame_bytes_max > self.buffer_bytes:
             self._accept_long(end)
         else:
-            taken = due if due <= self.available else self.available
-            self.available -= taken
+            available = self.available
+            taken = due if due <= available else max(available, 0)
+            self.available = available - taken
             self.tail = tail + taken
             if taken < due:
                 self._drop(frames[tail + taken : end])
@@ -218,8 +219,9 @@ class RxRing:
         in_use = self.descriptors_in_use()
         self.buffer_bytes = buffer_bytes
         self.frame_bytes_max = frame_bytes_max
-        # A driver takes its rings down and up for this: what lies in them is counted anew, in the new buffers.
-        self.available = max(self.available + in_use - self.descriptors_in_use(), 0)
+        # A driver takes its rings down and up for this: what lies in them is counted anew, in the new buffers. Where they need more
+        # of those than there are, nothing arrives before enough was cleaned.
+        self.available += in_use - self.descriptors_in_use()
 
     def descriptors_in_use(self) -> int:
         """Descriptors that frames in the ring occupy."""

@@ -81,6 +81,7 @@ class Irq(Interrupt):
         vector = self.vector
         vector.in_flight = None
         vector.armed = False
+        vector.wb_on_itr = False
         vector.last_irq_ns = self.at_ns
         vector.total_events += 1
         vector.irqs[cpu.index] += 1
