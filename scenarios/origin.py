@@ -112,7 +112,7 @@ def flatten_settings(document: dict[str, Any]) -> dict[str, Any]:
 
     def walk(table: dict[str, Any], prefix: str) -> None:
         for key, value in table.items():
-            if isinstance(value, dict):
+            if isinstance(value, dict) and value:
                 walk(value, f"{prefix}{key}.")
             else:
                 flat[prefix + key] = value

@@ -5,7 +5,6 @@ keep the kernel's names. A struct that exists has the right keys, types and rang
 found by `scenarios/checks.py`, and both are worded for people, with file and line, by `scenarios/load.py`.
 """
 
-import re
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -30,9 +29,9 @@ MAX_APPS: Final = 256
 MS: Final = 1_000_000
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
-CpuSet = Annotated[str, Meta(min_length=1, max_length=1024)]
+CpuSet = Annotated[str, Meta(min_length=1, max_length=1024, description='a CPU list such as "0-3,8"')]
 """A CPU list (`0-3,8`), or a hexadecimal mask behind `0x` (`0xff,00000000`)."""
-CpuNumber = Annotated[int, Meta(ge=0, le=MAX_CPUS - 1)]
+CpuNumber = Annotated[int, Meta(ge=0, le=MAX_CPUS - 1, description="a CPU number")]
 FrameSize = Annotated[int, Meta(ge=MIN_SIZE_BYTES, le=MAX_FRAME_SIZE_BYTES)]
 """Bytes of an Ethernet frame with its 4 bytes of FCS."""
 Weight = Annotated[float, Meta(ge=0, le=1_000_000)]
@@ -41,7 +40,13 @@ PathName = Annotated[str, Meta(min_length=1, max_length=4096)]
 Words = Annotated[str, Meta(max_length=4000)]
 Rate = Annotated[float, Meta(ge=0.001, le=200_000_000)]
 """Frames a virtual second."""
-HashFields = Annotated[str, Meta(pattern=r"\A(?=[sdfn]+\Z)(?!.*(.).*\1)[sdfn]+\Z")]
+HashFields = Annotated[
+    str,
+    Meta(
+        pattern=r"\A(?=[sdfn]+\Z)(?!.*(.).*\1)[sdfn]+\Z",
+        description="letters out of sdfn, each at most once",
+    ),
+]
 """Letters of `ethtool -N IF rx-flow-hash`: s and d are the addresses, f and n the ports."""
 
 
@@ -89,7 +94,9 @@ class RxFlowHash(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
 class Nic(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """`[nic]`: one multi-queue NIC in the manner of ice."""
 
-    name: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.:@-]{1,15}\Z")] = "eth0"
+    name: Annotated[
+        str, Meta(pattern=r"\A[A-Za-z0-9_.:@-]{1,15}\Z", description="1 to 15 letters, digits and any of _.:@-")
+    ] = "eth0"
     """The interface's name, in /sys/class/net."""
     queues: Annotated[int, Meta(ge=1, le=MAX_QUEUES)] | None = None
     """RX queues (`ethtool -L combined`); one per CPU if None."""
@@ -101,7 +108,17 @@ class Nic(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
     """Interrupt moderation in us (`ethtool -C rx-usecs`), even; the value used while adaptive_rx is off."""
     adaptive_rx: bool = True
     """Adaptive interrupt moderation (`ethtool -C adaptive-rx`)."""
-    rss_key: Annotated[str, Meta(pattern=r"\A(?:[0-9A-Fa-f]{2}[: ]?)*[0-9A-Fa-f]{2}\Z")] | None = None
+    rss_key: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"\A(?:[0-9A-Fa-f]{2}:?)*[0-9A-Fa-f]{2}\Z",
+                max_length=200,
+                description="40 or 52 bytes in hexadecimal",
+            ),
+        ]
+        | None
+    ) = None
     """Toeplitz key, 40 or 52 bytes in hexadecimal (`ethtool -X hkey`); drawn from the seed if None."""
     rx_flow_hash: RxFlowHash = RxFlowHash()
     """Hash fields per protocol."""
@@ -291,7 +308,7 @@ class Scenario(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     def rss_key(self) -> bytes | None:
         """The Toeplitz key as bytes; None if it is to be drawn."""
         key = self.nic.rss_key
-        return None if key is None else bytes.fromhex(re.sub("[: ]", "", key))
+        return None if key is None else bytes.fromhex(key.replace(":", ""))
 
     def node_of(self, cpu: int) -> int:
         """The NUMA node of `cpu`."""

@@ -1,0 +1,250 @@
+"""Scenario files: TOML in, a checked Scenario out, and errors that name file, line, key and the nearest thing that would do.
+
+A file is read whole, at most 1 MiB. What it says is first looked over as plain values (numbers that are none, control
+characters), then converted by the schema, then checked across keys; command-line options take the place of keys before
+that, so whatever they break is found, and named by the option.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from math import isfinite
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from emu.errors import ConfigError
+from scenarios.checks import contradictions
+from scenarios.durations import Duration, parse_duration
+from scenarios.origin import Origin, SettingPath, flatten_settings
+from scenarios.schema import Scenario
+from scenarios.shapes import type_at, unknown_key, words_for
+
+MAX_FILE_BYTES: Final = 1 << 20
+MAX_INT_BITS: Final = 64
+
+_AT: Final = re.compile(r" - at `(key` in `)?\$(.*)`\Z", re.DOTALL)
+_PART: Final = re.compile(r"\.([A-Za-z_][A-Za-z_0-9]*)|\[(\d+)\]|(\[\.\.\.\])")
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
+_MISSING: Final = re.compile(r"Object missing required field `(.*)`\Z", re.DOTALL)
+_TOML_LINE: Final = re.compile(r" \(at line (\d+), ")
+_TOML_PLACE: Final = re.compile(r" \(at (?:line \d+, column \d+|end of document)\)\Z")
+_FREE_TEXT: Final = (("scenario", "description"), ("scenario", "look_for"))
+"""The only texts with more than one line."""
+
+_LATER: Final = {"at": "timed events", "ethtool": "ethtool settings"}
+"""Tables that this release does not know yet."""
+
+_NO_OPTIONS: Final[Mapping[SettingPath, tuple[str, Any]]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedScenario:
+    """A scenario that can be run, and where each of its settings was written."""
+
+    scenario: Scenario
+    origin: Origin
+
+
+def load_scenario(
+    path: Path | str, options: Mapping[SettingPath, tuple[str, Any]] = _NO_OPTIONS, name: str | None = None
+) -> LoadedScenario:
+    """Read and check the scenario file at `path`.
+
+    `options` are settings from the command line: path -> (the option's name, its value as TOML would give it). `name` stands for
+    the file in errors; its path if None. Raises ConfigError.
+    """
+    path = Path(path)
+    name = str(path) if name is None else name
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        words = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise ConfigError(f"{shown(name)}: the scenario cannot be read ({words})") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"{shown(name)}: larger than {MAX_FILE_BYTES >> 20} MiB, which no scenario is")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{shown(name)}:{line}: not UTF-8, as TOML must be ({error.reason})") from error
+    return parse_scenario(text, name, path.parent, options)
+
+
+def parse_scenario(
+    text: str, name: str, base: Path, options: Mapping[SettingPath, tuple[str, Any]] = _NO_OPTIONS
+) -> LoadedScenario:
+    """The scenario that the TOML `text` says; `base` is the directory of its relative paths. Raises ConfigError."""
+    name = shown(name)
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        match = _TOML_LINE.search(str(error))
+        words = shown(_TOML_PLACE.sub("", str(error)))
+        line = int(match[1]) if match else text.rstrip().count("\n") + 1
+        raise ConfigError(f"{name}:{line}: not TOML: {words}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{name}:{_fatal_line(text)}: lists or tables too deep within each other") from error
+    except ValueError as error:
+        raise ConfigError(f"{name}:{_fatal_line(text)}: a number of thousands of digits") from error
+    document = flatten_settings(document)
+    origin = Origin(name, base, text, {path: option for path, (option, _) in options.items()})
+    for path, (_, value) in options.items():
+        _put(document, path, value, origin)
+    for path, message in _odd_values(document, ()):
+        raise origin.error(path, message)
+    return LoadedScenario(_convert(document, origin), origin)
+
+
+def shown(text: str) -> str:
+    """`text` for a message: one line, nothing a terminal would act on."""
+    text = text if len(text) <= 300 else text[:297] + "..."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _fatal_line(text: str) -> int:
+    """The line at which the TOML parser gives up for its own limits: what it reads before does not matter."""
+    lines = text.split("\n")
+    low, high = 0, len(lines)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            tomllib.loads("\n".join(lines[:middle]) + "\n")
+        except tomllib.TOMLDecodeError:
+            low = middle
+        except (RecursionError, ValueError):
+            high = middle
+        else:
+            low = middle
+    return low + 1
+
+
+def _convert(document: dict[str, Any], origin: Origin) -> Scenario:
+    try:
+        scenario = msgspec.convert(document, Scenario, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        path, message = _explain(str(error), document)
+        raise origin.error(path, message) from error
+    for path, message in contradictions(scenario):
+        raise origin.error(path, message)
+    return scenario
+
+
+def _decode(kind: type, value: object) -> Duration:
+    assert kind is Duration, f"the schema has no type {kind}"
+    if not isinstance(value, str):
+        raise ValueError("not a duration")
+    try:
+        return parse_duration(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
+def _explain(message: str, document: dict[str, Any]) -> tuple[SettingPath, str]:
+    """Where msgspec's `message` points to, and what to say there."""
+    at = _AT.search(message)
+    path = _path(at[2], document) if at else ()
+    words = message[: at.start()] if at else message
+    unknown = _UNKNOWN.fullmatch(words)
+    if unknown:
+        key = unknown[1]
+        if not path and key in _LATER:
+            return (key,), f"this release has no {_LATER[key]} in scenarios yet"
+        return (*path, key), unknown_key(path, key)
+    missing = _MISSING.fullmatch(words)
+    if missing:
+        return path, f"{missing[1]} is missing: write {words_for((*path, missing[1]))}"
+    value = _value(document, path)
+    if at and at[1]:
+        return path, "a key in it is empty or longer than 300 characters"
+    said = _toml(value)
+    expected = words_for(path)
+    nearest = ""
+    if isinstance(value, str):
+        choices = re.findall(r'"([^"]+)"', expected) if "one of" in expected else []
+        close = get_close_matches(value, choices, n=1, cutoff=0.5)
+        nearest = f"; the nearest is {close[0]}" if close else ""
+        if type_at(path) is not None and words.startswith(("'", '"')):
+            return path, words  # from the reader of durations, which says it all
+    return path, f"it is {said}, expected {expected}{nearest}"
+
+
+def _path(text: str, document: dict[str, Any]) -> SettingPath:
+    """msgspec's `.traffic[0].rate_pps` as a path; `[...]`, any value of a table, is the first value that is refused."""
+    path: list[str | int] = []
+    for name, index, some in _PART.findall(text):
+        if some:
+            table = _value(document, tuple(path))
+            if isinstance(table, dict):
+                path.append(next((key for key in table if not _is_taken((*path, key), table[key])), next(iter(table))))
+        else:
+            path.append(name or int(index))
+    return tuple(path)
+
+
+def _is_taken(path: SettingPath, value: object) -> bool:
+    try:
+        msgspec.convert(value, type_at(path), dec_hook=_decode)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _value(document: object, path: SettingPath) -> Any:
+    at: Any = document
+    for part in path:
+        at = at[part]
+    return at
+
+
+def _toml(value: object) -> str:
+    """`value` for a message, as it may have been written."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, (list, tuple)):
+        return f"a list of {len(value)}"
+    if isinstance(value, str):
+        return shown(f'"{value if len(value) <= 60 else value[:57] + "..."}"')
+    return shown(str(value))
+
+
+def _odd_values(value: object, path: SettingPath) -> Iterator[tuple[SettingPath, str]]:
+    """What TOML can say and no scenario means: nan, inf, integers beyond 64 bits, control characters, in keys too."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not key.isprintable():
+                yield path, f"the key {shown(repr(key))} has a control character"
+            yield from _odd_values(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _odd_values(inner, (*path, index))
+    elif isinstance(value, str):
+        allowed = "\n\t" if path in _FREE_TEXT else ""
+        for character in value:
+            if not character.isprintable() and character not in allowed:
+                yield path, f"there is a control character in it ({shown(character)})"
+                break
+    elif isinstance(value, float):
+        if not isfinite(value):
+            yield path, f"it is {value}, expected {words_for(path)}"
+    elif isinstance(value, int):
+        if value.bit_length() > MAX_INT_BITS:
+            yield path, f"it is an integer of {value.bit_length()} bits, expected {words_for(path)}"
+
+
+def _put(document: dict[str, Any], path: SettingPath, value: object, origin: Origin) -> None:
+    """Set the value at `path`, making tables on the way."""
+    at: Any = document
+    for part in path[:-1]:
+        inner = at.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise origin.error(path[: path.index(part) + 1], f"it is {_toml(inner)}, expected a table")
+        at = inner
+    at.pop(path[-1], None)  # what comes from the command line comes last, also in [set]
+    at[path[-1]] = value
