@@ -37,7 +37,7 @@ def lines_wanted(snapshot: Snapshot, rates: Rates) -> int:
 
 def drop_panel(snapshot: Snapshot, rates: Rates, view: View, width: int, lines: int) -> list[Text]:
     """At most `lines` lines of at most `width` cells; every frame that arrived is in exactly one of them."""
-    name_width = max(width - 16, 6)
+    name_width = min(max(width - 16, 6), 36)
 
     def draw(entry: Entry) -> Text:
         name, rate, count, style = entry

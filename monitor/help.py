@@ -24,7 +24,7 @@ WORDS: Final = (
     ("rps ipi>", "wake-ups received by IPI; IPIs sent"),
     ("qlen ks", "packets in the backlog; R when ksoftirqd runs"),
     ("p/poll gro", "frames a poll; frames in a packet after GRO"),
-    ("POLL irq 25us", "vector masked and polled; armed, 25 us apart (~ adapts)"),
+    ("POLL irq 25us", "vector masked and polled; armed: 25 us apart, ~ adapts"),
     ("* !", "trouble: a loss, or a squeeze that left work"),
     ("heat row", ". idle, 1-9 tenths busy, # full, ! trouble, x offline"),
     ("open-loop TCP", "TCP of a capture: its sender does not slow down"),

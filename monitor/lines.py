@@ -29,6 +29,8 @@ class View:
     unicode: bool = True
     keys: bool = True
     """Somebody can press keys."""
+    footer: bool = True
+    """The last line names the keys; a picture needs none."""
     help: bool = False
     """The keys are shown in place of the panels."""
 

@@ -32,10 +32,11 @@ def frame(snapshot: Snapshot, rates: Rates, samples: tuple[Sample, ...], view: V
         lines = _tiny(snapshot, rates, view)
     else:
         lines = header(snapshot, rates, samples, view)
-        room = view.height - len(lines) - 1
+        room = view.height - len(lines) - view.footer
         lines += help_lines(view, room) if view.help else _panels(snapshot, rates, view, room)
-        lines += [line() for _ in range(view.height - 1 - len(lines))]
-        lines.append(footer(snapshot.meta, view))
+        if view.footer:
+            lines += [line() for _ in range(view.height - 1 - len(lines))]
+            lines.append(footer(snapshot.meta, view))
     return Text("\n", no_wrap=True, overflow="crop", end="").join(lines[: view.height])
 
 
@@ -81,6 +82,8 @@ def _panels(snapshot: Snapshot, rates: Rates, view: View, room: int) -> list[Tex
         )
     left = view.width // 2 - 2
     cpus, middle, lower = share_lines((cpus_want, queues_want, max(drops_want, waits_want)), (least, 5, 5), room)
+    if lower < 3:  # titles alone say nothing
+        middle, lower = middle + lower, 0
     panels = (
         cpu_panel.cpu_panel(snapshot, rates, view, cpus)
         + queue_panel.queue_panel(snapshot, rates, view, view.width, middle)

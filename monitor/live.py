@@ -1,0 +1,158 @@
+"""The live screen: a task that looks at a run a few times a second, and the keys that steer the run.
+
+It knows a run only by two protocols: where snapshots come from, and what may be asked of the pace. Neither changes a result.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import trio
+
+from emu.errors import InvariantError
+from monitor.history import History
+from monitor.keys import read_keys
+from monitor.lines import View
+from monitor.render import frame
+from monitor.snapshot import Snapshot, broken_identities
+from monitor.terminal import Terminal
+
+FRAMES_PER_SECOND: Final = 5.0
+
+
+class SnapshotSource(Protocol):
+    """A run to look at: a machine in this process, a run log, a machine elsewhere."""
+
+    def snapshot(self) -> Snapshot:
+        """The numbers now. `meta` tells pause, speed and end."""
+        ...
+
+
+class RunControls(Protocol):
+    """The pace of a run."""
+
+    def pause(self) -> None:
+        """Let virtual time stand still; nothing happens if it does."""
+        ...
+
+    def resume(self) -> None:
+        """Let it go on; nothing happens if it does."""
+        ...
+
+    def step(self) -> None:
+        """Let a paused run make one step."""
+        ...
+
+    def faster(self) -> None:
+        """More virtual time per wall time."""
+        ...
+
+    def slower(self) -> None:
+        """Less virtual time per wall time."""
+        ...
+
+    def quit(self) -> None:
+        """End the run."""
+        ...
+
+
+class LiveScreen:
+    """What the screen shows beside the run: help or not, going on or not; and the meaning of the keys."""
+
+    def __init__(self, source: SnapshotSource, controls: RunControls) -> None:
+        self._source = source
+        self._controls = controls
+        self.help = False
+        self.ended = False
+        self._changed = trio.Event()
+        self._keys: dict[str, Callable[[], None]] = {
+            "q": self._quit,
+            "f10": self._quit,
+            " ": self._pause_or_resume,
+            ".": self._step,
+            "+": controls.faster,
+            "=": controls.faster,
+            "-": controls.slower,
+            "?": self._toggle_help,
+            "h": self._toggle_help,
+            "f1": self._toggle_help,
+            "escape": self._leave_help,
+            "c-l": lambda: None,
+        }
+
+    def press(self, key: str) -> None:
+        """Do what `key` means and draw soon; keys without a meaning do nothing."""
+        action = self._keys.get(key)
+        if action is not None:
+            action()
+            self._changed.set()
+
+    async def wait_frame(self, seconds: float) -> None:
+        """Until the next frame is due, or a key changed something."""
+        with trio.move_on_after(seconds):
+            await self._changed.wait()
+        self._changed = trio.Event()
+
+    def _quit(self) -> None:
+        self.ended = True
+        self._controls.quit()
+
+    def _pause_or_resume(self) -> None:
+        if self._source.snapshot().meta.paused:
+            self._controls.resume()
+        else:
+            self._controls.pause()
+
+    def _step(self) -> None:
+        if not self._source.snapshot().meta.paused:
+            self._controls.pause()
+        self._controls.step()
+
+    def _toggle_help(self) -> None:
+        self.help = not self.help
+
+    def _leave_help(self) -> None:
+        self.help = False
+
+
+async def live(
+    source: SnapshotSource,
+    controls: RunControls,
+    terminal: Terminal,
+    *,
+    history: History | None = None,
+    frames_per_second: float = FRAMES_PER_SECOND,
+    stay: bool = True,
+) -> None:
+    """Take `terminal` and show the run until `q`, or until the terminal hangs up (both tell `controls.quit`).
+
+    At the end of the run the last frame stays until `q` if `stay` and somebody can press it; otherwise the function returns.
+    Cancel it to end it from outside. The terminal is given back in every case. Raises InvariantError if a frame's
+    numbers do not add up.
+    """
+    history = history if history is not None else History()
+    screen = LiveScreen(source, controls)
+    with terminal:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read_keys, terminal.stdin_fd, screen.press)
+            while not screen.ended:
+                snapshot = source.snapshot()
+                broken = broken_identities(snapshot)
+                if broken:
+                    raise InvariantError("; ".join(broken))
+                rates = history.push(snapshot)
+                width, height = terminal.console.size
+                view = View(width, height, terminal.unicode, terminal.keys, screen.help)
+                try:
+                    terminal.show(frame(snapshot, rates, history.samples(), view))
+                except OSError as error:
+                    if error.errno not in (errno.EIO, errno.ENXIO, errno.EBADF):
+                        raise
+                    controls.quit()
+                    break
+                if snapshot.meta.finished and not (stay and terminal.keys):
+                    break
+                await screen.wait_frame(1 / frames_per_second)
+            nursery.cancel_scope.cancel()
