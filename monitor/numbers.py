@@ -20,7 +20,7 @@ def si(value: float, digits: int = 3) -> str:
     if value < 0.05:
         return "<.1"
     if value < 9.95:
-        tenths = round(value * 10)
+        tenths = int(value * 10 + 0.5)
         whole, rest = divmod(tenths, 10)
         return f"{whole or ''}.{rest}" if rest else str(whole)
     power = 0

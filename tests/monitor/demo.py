@@ -71,5 +71,5 @@ async def show(cpus: int, queues: int, frames_per_second: float) -> int:
 
 
 if __name__ == "__main__":
-    numbers = [int(word) for word in sys.argv[1:]] + [8, 8, 5][len(sys.argv) - 1 :]
-    sys.exit(trio.run(show, *numbers, restrict_keyboard_interrupt_to_checkpoints=True))
+    cpus, queues, fps = [int(word) for word in sys.argv[1:]] + [8, 8, 5][len(sys.argv) - 1 :]
+    sys.exit(trio.run(show, cpus, queues, float(fps), restrict_keyboard_interrupt_to_checkpoints=True))

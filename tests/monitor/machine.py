@@ -25,6 +25,7 @@ class MadeUpMachine:
     def __init__(self, cpus: int = 8, queues: int = 8, nodes: int = 2, seed: int = 42) -> None:
         self.random = random.Random(f"{seed}/made-up")
         self.nodes = nodes
+        self.trouble = min(2, cpus - 1)
         self.now_ns = 0
         self.seed = seed
         self.spent = [[0] * 6 for _ in range(cpus)]
@@ -45,18 +46,18 @@ class MadeUpMachine:
         for i, (spent, counters) in enumerate(zip(self.spent, self.counters, strict=True)):
             if i == 7:
                 continue
-            busy = 1.0 if i == 2 else rng.random() ** 2
+            busy = 1.0 if i == self.trouble else rng.random() ** 2
             left = step_ns
-            for account, share in ((0, 0.1), (1, 0.5), (2, 0.1 if i == 2 else 0.0), (3, 0.1), (4, 0.1)):
+            for account, share in ((0, 0.1), (1, 0.5), (2, 0.1 if i == self.trouble else 0.0), (3, 0.1), (4, 0.1)):
                 part = int(step_ns * share * busy)
                 spent[account] += part
                 left -= part
             spent[5] += left
-            budget = rng.randrange(3) if i == 2 else 0
-            time = rng.randrange(10) if i in (0, 2) else 0
+            budget = rng.randrange(3) if i == self.trouble else 0
+            time = rng.randrange(10) if i in (0, self.trouble) else 0
             steps = (
                 step_ns // 2000,
-                step_ns // 15000 if i == 2 else 0,
+                step_ns // 15000 if i == self.trouble else 0,
                 budget,
                 time,
                 (budget + time) // 2,
@@ -77,7 +78,8 @@ class MadeUpMachine:
                 packets // 40 if not q else 0,
             )
             self.queue_counters[q] = [a + b for a, b in zip(counts, steps6, strict=True)]
-        arrived = step_ns // 400 + rng.randrange(step_ns // 4000 + 1)
+        # Enough for what the queues may gain in a step, so that nobody reads a negative number of frames.
+        arrived = 2000 + step_ns // 400 + rng.randrange(step_ns // 4000 + 1)
         before = sum(self.held.values())
         self.held = {"rings": rng.randrange(600), "backlogs": 1001, "sockets": rng.randrange(90)}
         losses = {"CPU_BACKLOG": arrived // 40, "NIC_RING_FULL": arrived // 41, "SOCKET_RCVBUFF": arrived // 900}
@@ -88,7 +90,9 @@ class MadeUpMachine:
         self.arrived_bytes += arrived * 680
         self.consumed += out // 50
         self.read += out - out // 50
-        self.events.append(Event(self.now_ns, 2, f"time_squeeze {self.counters[2][3]} by time, work left"))
+        self.events.append(
+            Event(self.now_ns, self.trouble, f"time_squeeze {self.counters[self.trouble][3]} by time, work left")
+        )
 
     def snapshot(self) -> Snapshot:
         """The numbers now."""
@@ -165,9 +169,9 @@ class MadeUpMachine:
             received_rps=counters[5],
             ipis_sent=counters[6],
             flow_limit_count=counters[7],
-            input_qlen=1001 if i == 2 else 0,
+            input_qlen=1001 if i == self.trouble else 0,
             process_qlen=0,
-            ksoftirqd_running=i == 2,
+            ksoftirqd_running=i == self.trouble,
             ksoftirqd_wakeups=counters[4],
             hardirqs=counters[8],
             context_switches=counters[4] * 2,
