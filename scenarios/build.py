@@ -1,0 +1,236 @@
+"""From a scenario to a machine: CPUs, NIC, settings, sources, sockets and applications.
+
+Leaves out: running it (`scenarios.run`) and looking at it (`scenarios.observe`).
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from typing import Final
+
+from emu.clock import NEVER
+from emu.commands import apply_setting
+from emu.errors import CaptureError, ConfigError, ControlError
+from emu.headers import HeaderTable
+from emu.profiles import profile_for
+from emu.rules import rules_for
+from netstack.offloads import register_offloads
+from netstack.stack import NetStack
+from nic.nic import Nic
+from nic.rss import Rss
+from nic.vector import VectorMatrix
+from nic.wire import Wire
+from scenarios.cpusets import vector_masks
+from scenarios.flows import FlowSet
+from scenarios.machine import Machine
+from scenarios.origin import Origin, SettingPath
+from scenarios.playback import Playback, Recording, load_recording
+from scenarios.schema import Capture, Scenario, Traffic
+from scenarios.sizes import FixedSize, Sizes, WeightedSizes, named_sizes
+from scenarios.sources import Source, SyntheticSource, traffic_rng
+from scenarios.sockets import open_applications
+from scenarios.timing import ConstantRate, OnOff, Poisson, Timing
+from softirq import controls as softirq_controls
+from softirq.device import NetDevice
+
+LOCAL_MAC: Final = b"\x02\x00\x00\x00\x00\x01"
+PEER_MAC: Final = b"\x02\x00\x00\x00\x00\x02"
+LOCAL_ADDRESSES: Final = {4: "10.0.0.1", 6: "fd00::1"}
+PEER_ADDRESSES: Final = {4: "10.1.0.0/16", 6: "fd01::/64"}
+RSS_KEY_BYTES: Final = 52
+DEFAULT_DURATION_NS: Final = 100_000_000
+
+
+@dataclass
+class Built:
+    """A machine ready to run, and what was learned while building it."""
+
+    scenario: Scenario
+    seed: int
+    machine: Machine
+    nic: Nic
+    stack: NetStack
+    recording: Recording | None
+    until_ns: int
+    """Virtual time of the end; NEVER if the run ends by itself."""
+    notes: list[str] = field(default_factory=list)
+    """Sentences for the user: what a capture's sides are, what was left out."""
+
+
+def build(scenario: Scenario, origin: Origin, seed: int, machine_class: type[Machine] = Machine) -> Built:
+    """Build the machine that `scenario` describes. Raises ConfigError with file, line and key, or CaptureError."""
+    profile = profile_for(scenario.machine.costs)
+    if scenario.machine.clock_ghz is not None:
+        profile = replace(profile, clock_ghz=scenario.machine.clock_ghz)
+    machine = machine_class(
+        cpus=scenario.machine.cpus,
+        nodes=scenario.machine.nodes,
+        rules=rules_for(scenario.machine.rules),
+        hz=scenario.machine.hz,
+        costs=profile.resolve(scenario.machine.prices),
+        seed=seed,
+    )
+    table = HeaderTable()
+    recording = _load(scenario.capture, origin, table) if scenario.capture is not None else None
+    dev = NetDevice(scenario.nic.name, LOCAL_MAC, scenario.queues)
+    dev.local_addresses = {ip_address(address).packed for address in LOCAL_ADDRESSES.values()}
+    if recording is not None:
+        dev.local_addresses.update(recording.sides.addresses)
+        if recording.sides.mac is not None:
+            dev.address = recording.sides.mac
+    dev.promiscuous = scenario.nic.promiscuous
+    dev.rx_checksum = scenario.nic.rx_checksum
+    dev.rxhash = scenario.nic.rxhash
+    dev.gro = scenario.nic.gro
+    machine.net.devices[dev.name] = dev
+    register_offloads(machine.net)
+    stack = NetStack(machine.net, machine.random("socket tables").getrandbits(32))
+    nic = _build_nic(scenario, machine, dev, Wire(_sources(scenario, recording, table, dev, seed)))
+    softirq_controls.contribute_device(machine.tree, machine.net, dev)
+    _apply_settings(scenario, origin, machine)
+    open_applications(scenario, machine, stack, recording)
+    notes = recording.sentences() if recording is not None else []
+    return Built(scenario, seed, machine, nic, stack, recording, _end_ns(scenario), notes)
+
+
+def _load(capture: Capture, origin: Origin, table: HeaderTable) -> Recording:
+    path = origin.capture_path(capture.file)
+    try:
+        return load_recording(path, table, capture.local)
+    except CaptureError as error:
+        raise CaptureError(f"{origin.where(('capture', 'file'))}: {error}") from error
+    except ConfigError as error:
+        raise origin.error(("capture", "local"), str(error)) from error
+
+
+def _build_nic(scenario: Scenario, machine: Machine, dev: NetDevice, wire: Wire) -> Nic:
+    wanted = scenario.nic
+    key = scenario.rss_key or machine.random("rss key").randbytes(RSS_KEY_BYTES)
+    rss = Rss(key, scenario.queues)
+    for flow_type in ("tcp4", "udp4", "tcp6", "udp6"):
+        rss.set_fields(flow_type, getattr(wanted.rx_flow_hash, flow_type))
+    if wanted.weights is not None:
+        rss.set_weights(wanted.weights)
+    elif wanted.indirection is not None:
+        rss.set_indirection(wanted.indirection)
+    nic = Nic(
+        machine.rank(),
+        machine.net,
+        machine.cpus,
+        VectorMatrix(machine.cpus),
+        dev,
+        wire,
+        rss,
+        vectors=scenario.vectors,
+        descriptors=wanted.ring,
+        rx_usecs=wanted.rx_usecs,
+        adaptive_rx=wanted.adaptive_rx,
+    )
+    for index, mask in enumerate(vector_masks(scenario)):
+        nic.set_affinity(index, mask)
+    for napi in dev.napis:
+        napi.weight = wanted.weight
+    machine.add(nic)
+    machine.hotplug.on_dead.append(lambda dead, _: nic.cpu_offline(dead.index, dead.local_now_ns))
+    machine.hotplug.on_online.append(lambda cpu: nic.cpu_online(cpu.index))
+    return nic
+
+
+def _apply_settings(scenario: Scenario, origin: Origin, machine: Machine) -> None:
+    """Write `[set]` in the file's order, as the kernel would take it."""
+    for key, value in scenario.set.items():
+        path: SettingPath = ("set", key)
+        try:
+            apply_setting(machine.tree, key, value)
+        except ControlError as error:
+            raise origin.error(path, error.message) from error
+
+
+# -------------------------------------------------------------------- traffic
+
+
+def _sources(
+    scenario: Scenario, recording: Recording | None, table: HeaderTable, dev: NetDevice, seed: int
+) -> list[Source]:
+    sources: list[Source] = [
+        _synthetic(scenario, index, traffic, table, dev, seed) for index, traffic in enumerate(scenario.traffic)
+    ]
+    if scenario.capture is not None and recording is not None:
+        sources.append(_playback(scenario, scenario.capture, recording))
+    return sources
+
+
+def _playback(scenario: Scenario, capture: Capture, recording: Recording) -> Playback:
+    return Playback(
+        recording,
+        speed=1.0 if capture.speed is None else capture.speed,
+        pps=capture.rate_pps,
+        repeat=capture.repeat,
+        spread=capture.spread,
+        line_gbps=scenario.nic.speed_gbps,
+        where="capture",
+    )
+
+
+def _synthetic(
+    scenario: Scenario, index: int, traffic: Traffic, table: HeaderTable, dev: NetDevice, seed: int
+) -> SyntheticSource:
+    name = scenario.traffic_name(index)
+    flows = FlowSet(
+        table,
+        traffic_rng(seed, name, "counters"),
+        protocol=traffic.protocol,
+        count=traffic.flows,
+        sources=traffic.src or PEER_ADDRESSES[traffic.ip],
+        destinations=[(LOCAL_ADDRESSES[traffic.ip], port) for port in traffic.dst_ports],
+        first_port=traffic.src_port,
+        zipf=traffic.zipf_s if traffic.shares == "zipf" else None,
+        dst_mac=dev.address,
+        src_mac=PEER_MAC,
+        tcp_timestamps=traffic.tcp_timestamps,
+        where=name,
+    )
+    trains = traffic.pattern == "trains"
+    return SyntheticSource(
+        flows,
+        _timing(traffic, traffic_rng(seed, name, "times"), name),
+        _sizes(traffic, traffic_rng(seed, name, "sizes"), name),
+        traffic_rng(seed, name, "flows"),
+        start_ns=int(traffic.start),
+        stop_ns=NEVER if traffic.stop is None else int(traffic.stop),
+        max_packets=traffic.packets,
+        line_gbps=scenario.nic.speed_gbps,
+        train_frames=traffic.train if trains else 1,
+        where=name,
+    )
+
+
+def _timing(traffic: Traffic, rng: random.Random, where: str) -> Timing:
+    if traffic.pattern == "poisson":
+        return Poisson(traffic.rate_pps, rng, where)
+    if traffic.pattern == "trains":
+        return Poisson(traffic.rate_pps / traffic.train, rng, where)
+    steady = ConstantRate(traffic.rate_pps, where)
+    if traffic.pattern == "constant":
+        return steady
+    return OnOff(steady, int(traffic.on), int(traffic.off), rng if traffic.random_bursts else None, where)
+
+
+def _sizes(traffic: Traffic, rng: random.Random, where: str) -> Sizes:
+    smallest = traffic.smallest_size_bytes
+    if isinstance(traffic.sizes, str):
+        return named_sizes(traffic.sizes, rng, smallest, where)
+    if traffic.sizes is not None:
+        return WeightedSizes(list(traffic.sizes), rng, where)
+    return FixedSize(smallest if traffic.size is None else traffic.size, where)
+
+
+def _end_ns(scenario: Scenario) -> int:
+    """The run's end: as told; by itself if everything that happens ends; else after a while."""
+    if scenario.run.duration is not None:
+        return int(scenario.run.duration)
+    endless_traffic = any(traffic.stop is None and traffic.packets is None for traffic in scenario.traffic)
+    endless_apps = any(app.kind in ("busy", "burner") for app in scenario.app)
+    return DEFAULT_DURATION_NS if endless_traffic or endless_apps else NEVER

@@ -1,0 +1,149 @@
+"""A snapshot of a built machine: every number copied out of its owner as of one virtual time.
+
+Models: DESIGN's sampler: CPUs that worked ahead are cut at the time of the sample, idle ones run up to it.
+Leaves out: rates and views, which `monitor` makes of snapshots.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from cpus.cpu import SOFTIRQ_NAMES, Cpu
+from emu.dropreason import DropReason
+from emu.histogram import Histogram
+from monitor.snapshot import (
+    Accounts,
+    CpuStatistics,
+    Latency,
+    Meta,
+    QueueStatistics,
+    Snapshot,
+    Totals,
+)
+from scenarios.build import Built
+from scenarios.schema import Scenario
+from softirq.softnet_data import SoftnetData
+
+
+def snapshot(
+    built: Built,
+    now_ns: int,
+    *,
+    finished: bool = False,
+    paused: bool = False,
+    speed: float | None = None,
+    command: str = "",
+) -> Snapshot:
+    """Everything as of `now_ns`, which is the time of the turn in progress (or of the end)."""
+    built.nic.advance(now_ns)
+    machine, scenario = built.machine, built.scenario
+    return Snapshot(
+        meta=Meta(
+            scenario=scenario.scenario.name,
+            nic=built.nic.dev.name,
+            queues=len(built.nic.rings),
+            rules=machine.rules.release,
+            hz=machine.jiffies.hz,
+            seed=built.seed,
+            now_ns=now_ns,
+            speed=speed,
+            paused=paused,
+            finished=finished,
+            open_loop_capture=built.recording is not None,
+            settings_hash=settings_hash(scenario),
+            command=command,
+        ),
+        totals=_totals(built),
+        cpus=tuple(_cpu(cpu, sd, now_ns) for cpu, sd in zip(machine.cpus, machine.net.softnet, strict=True)),
+        queues=_queues(built),
+        latencies=tuple(_latency(stage, histogram) for stage, histogram in machine.net.latencies.by_stage().items()),
+        snmp=built.stack.snmp.as_dict(),
+    )
+
+
+def settings_hash(scenario: Scenario) -> str:
+    """A short hash of every setting: two runs with the same one and the same seed give the same bytes."""
+    return hashlib.blake2s(msgspec.json.encode(scenario, order="sorted"), digest_size=8).hexdigest()
+
+
+def _totals(built: Built) -> Totals:
+    ledger = built.machine.ledger
+    return Totals(
+        arrived_frames=ledger.arrived_frames,
+        arrived_bytes=sum(ring.accepted_bytes for ring in built.nic.rings),
+        read_frames=ledger.read_frames,
+        consumed_frames=ledger.consumed_frames,
+        dropped={reason.name: n for reason, n in zip(DropReason, ledger.dropped_frames, strict=True) if n},
+        held=ledger.held(),
+    )
+
+
+def _cpu(cpu: Cpu, sd: SoftnetData, now_ns: int) -> CpuStatistics:
+    current = cpu.runqueue.current
+    return CpuStatistics(
+        index=cpu.index,
+        node=cpu.node,
+        online=cpu.online,
+        accounts=Accounts(*cpu.accounts.at(now_ns)),
+        processed=sd.processed,
+        dropped=sd.dropped,
+        time_squeeze=sd.time_squeeze,
+        squeeze_budget=sd.squeeze_budget,
+        squeeze_time=sd.squeeze_time,
+        squeeze_with_work_left=sd.squeeze_with_work_left,
+        received_rps=sd.received_rps,
+        ipis_sent=sd.ipis_sent,
+        flow_limit_count=sd.flow_limit_count,
+        input_qlen=len(sd.backlog.input_pkt_queue),
+        process_qlen=len(sd.backlog.process_queue),
+        ksoftirqd_running=cpu.ksoftirqd.runnable,
+        ksoftirqd_wakeups=cpu.ksoftirqd_wakeups,
+        hardirqs=cpu.hardirqs,
+        context_switches=cpu.context_switches,
+        current=current.name if current is not None else "",
+        softirq_counts={name: n for name, n in zip(SOFTIRQ_NAMES, cpu.softirq_counts, strict=True) if n},
+    )
+
+
+def _queues(built: Built) -> tuple[QueueStatistics, ...]:
+    found: list[QueueStatistics] = []
+    for vector in built.nic.vectors:
+        # A vector's NAPI serves all its rings: what only the NAPI counts is shown on the first of them.
+        for position, ring in enumerate(vector.rings):
+            polls = sum(napi.polls for napi in vector.napis) if not position else 0
+            full = sum(napi.full_polls for napi in vector.napis) if not position else 0
+            skbs = sum(napi.delivered_skbs for napi in vector.napis) if not position else 0
+            found.append(
+                QueueStatistics(
+                    index=ring.index,
+                    ring_size=ring.descriptors,
+                    ring_fill=ring.fill,
+                    irq=vector.irq,
+                    cpu=vector.cpu,
+                    irqs=sum(vector.irqs) if not position else 0,
+                    polls=polls,
+                    packets=ring.polled,
+                    skbs=skbs,
+                    full_polls=full,
+                    drops=ring.dropped,
+                    polling=not vector.armed,
+                    itr_us=vector.moderation.itr_ns / 1000,
+                    adaptive=vector.moderation.adaptive,
+                )
+            )
+    return tuple(sorted(found, key=lambda queue: queue.index))
+
+
+def _latency(stage: str, histogram: Histogram) -> Latency:
+    return Latency(
+        stage=stage,
+        count=histogram.count,
+        p50_ns=histogram.percentile(50),
+        p90_ns=histogram.percentile(90),
+        p99_ns=histogram.percentile(99),
+        p999_ns=histogram.percentile(99.9),
+        max_ns=histogram.maximum,
+        sum_ns=histogram.total,
+    )

@@ -1,0 +1,198 @@
+"""Running a built machine: on the live screen, as batch lines, or to one JSON document.
+
+Models: the three ways to show a run, and the end of each: by itself, by `q`, by a signal.
+Leaves out: anything that decides what the machine does. The same scenario and seed give the same bytes in all three.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, TextIO
+
+import msgspec
+import trio
+from rich.console import Console
+
+from emu.clock import NEVER
+from monitor.batch import BatchWriter
+from monitor.history import History
+from monitor.live import live
+from monitor.signals import watch_signals
+from monitor.snapshot import Snapshot, broken_identities
+from monitor.svg import export_svg
+from monitor.terminal import Terminal, can_live
+from scenarios.build import Built, build
+from scenarios.machine import Sampler
+from scenarios.observe import snapshot
+from scenarios.options import RunOptions
+from scenarios.pace import WallPace
+from scenarios.schema import Scenario
+
+INTERRUPTED: Final = 130
+LINES_PER_RUN: Final = 20
+SHORTEST_INTERVAL_NS: Final = 1_000_000
+UNKNOWN_LENGTH_INTERVAL_NS: Final = 10_000_000
+FASTER: Final = 2.0
+
+
+def run_scenario(scenario: Scenario, options: RunOptions) -> int:
+    """Build and run `scenario`, show it as `options` say. Returns the exit code: 0, or 130 after a Ctrl-C."""
+    built = build(scenario, options.origin, options.seed)
+    for note in built.notes:
+        print(note, file=sys.stderr)
+    with _output(options.output) as out:
+        run = _Run(built, options, out)
+        trio.run(run.main, restrict_keyboard_interrupt_to_checkpoints=True)
+        run.report()
+    return INTERRUPTED if run.stopped_by is not None else 0
+
+
+@contextlib.contextmanager
+def _output(path: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that appears whole when the run is over."""
+    if path is None or str(path) == "-":
+        yield sys.stdout
+        return
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            yield file
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+class _Run:
+    """One run: the machine, who looks at it, and how it was ended."""
+
+    def __init__(self, built: Built, options: RunOptions, out: TextIO) -> None:
+        self.built = built
+        self.options = options
+        self.out = out
+        self.stopped_by: int | None = None
+        """The signal that ended it, None if none did."""
+        self.finished = False
+        self.history = History()
+        self._scope = trio.CancelScope()
+        self._console = Console(file=out)
+        self._live = not options.json and not options.batch and can_live(self._console)
+        self._batch = BatchWriter(out.write) if not options.json and not self._live else None
+        self._pace: WallPace | None = None
+        if not self._live:
+            machine = built.machine
+            machine.add(Sampler(machine.rank(), machine.clock, self._interval_ns(), self._sample))
+
+    def _interval_ns(self) -> int:
+        if self.built.until_ns >= NEVER:
+            return UNKNOWN_LENGTH_INTERVAL_NS
+        return max(self.built.until_ns // LINES_PER_RUN, SHORTEST_INTERVAL_NS)
+
+    def _sample(self, now_ns: int) -> None:
+        """A batch line, and the ledger's check."""
+        machine = self.built.machine
+        machine.ledger.check(now_ns)
+        if self._batch is not None:
+            taken = self.snapshot()
+            self.history.push(taken)
+            self._batch.interval(taken)
+            self.out.flush()
+
+    # ---------------------------------------------------------------- SnapshotSource and RunControls
+
+    def snapshot(self) -> Snapshot:
+        """The numbers now."""
+        pace = self._pace
+        return snapshot(
+            self.built,
+            self.built.machine.clock.now_ns,
+            finished=self.finished,
+            paused=pace is not None and pace.paused,
+            speed=pace.speed if pace is not None else None,
+            command=self.options.command,
+        )
+
+    def pause(self) -> None:
+        """Stop virtual time."""
+        self._paced().pause()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._paced().resume()
+
+    def step(self) -> None:
+        """Let a little of it pass."""
+        self._paced().step()
+
+    def faster(self) -> None:
+        """Twice the speed."""
+        self._paced().scale(FASTER)
+
+    def slower(self) -> None:
+        """Half the speed."""
+        self._paced().scale(1 / FASTER)
+
+    def quit(self) -> None:
+        """End the run."""
+        self._scope.cancel()
+
+    def _paced(self) -> WallPace:
+        assert self._pace is not None, "only a live run has a pace"
+        return self._pace
+
+    # ---------------------------------------------------------------- the run
+
+    async def main(self) -> None:
+        """Run the machine to its end, or until somebody ends it."""
+        terminal = Terminal(self._console) if self._live else None
+        async with trio.open_nursery() as nursery:
+            await nursery.start(watch_signals, self._stop, terminal)
+            if terminal is not None:
+                self._pace = WallPace(self.built.machine.clock, self.built.scenario.run.speed, trio.current_time)
+                nursery.start_soon(self._run_machine)
+                with self._scope:
+                    await live(self, self, terminal, history=self.history)
+            else:
+                with self._scope:
+                    await self._run_machine()
+            nursery.cancel_scope.cancel()
+
+    async def _run_machine(self) -> None:
+        machine = self.built.machine
+        await machine.run(self.built.until_ns, self._pace)
+        self.finished = True
+        self.built.nic.advance(machine.clock.now_ns)
+
+    def _stop(self, number: int) -> None:
+        self.stopped_by = number
+        self._scope.cancel()
+
+    # ---------------------------------------------------------------- afterwards
+
+    def report(self) -> None:
+        """Print the summary or the document, and write the picture."""
+        self.built.machine.ledger.check(self.built.machine.clock.now_ns)
+        last = self.snapshot()
+        broken = broken_identities(last)
+        assert not broken, "; ".join(broken)
+        rates = self.history.push(last)
+        if self.options.svg is not None:
+            title = f"softnet {last.meta.scenario}"
+            picture = export_svg(last, rates, self.history.samples(), title)
+            with _output(self.options.svg) as file:
+                file.write(picture)
+        if self.options.json:
+            document = msgspec.json.encode(last, order="deterministic")
+            self.out.write(msgspec.json.format(document, indent=2).decode() + "\n")
+        else:
+            (self._batch or BatchWriter(self.out.write)).end(last)
+            self.out.write(f"\nseed {last.meta.seed}  settings {last.meta.settings_hash}\nagain: {last.meta.command}\n")
+        if self.stopped_by is not None:
+            name = signal.Signals(self.stopped_by).name
+            print(f"stopped by {name} at {last.meta.now_ns} ns of virtual time", file=sys.stderr)
