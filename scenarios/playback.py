@@ -41,6 +41,7 @@ from emu.skb import Skb
 from scenarios.capture_file import CapturedFrame, CaptureFile
 from scenarios.capture_notes import CaptureNotes, count
 from scenarios.capture_sides import CaptureSides, find_sides
+from scenarios.flows import MAX_FLOWS
 from scenarios.sources import (
     BLOCK_FRAMES,
     LINE_IDLE_NS,
@@ -56,8 +57,8 @@ from scenarios.timing import SECOND_NS, exact_rate
 MAX_CAPTURE_BYTES: Final = 512 << 20
 """Captured bytes that are kept in memory; what the file holds beyond is left out and told."""
 MAX_CAPTURE_FRAMES: Final = 2_000_000
-MAX_SPREAD: Final = 1024
-MAX_COPIED_HEADERS: Final = 1 << 18
+MAX_SPREAD: Final = MAX_FLOWS
+MAX_COPIED_HEADERS: Final = 1 << 17
 """Headers that all copies together may need, about 600 bytes each."""
 MIN_SPEED: Final = 1e-6
 MAX_SPEED: Final = 1e6
@@ -168,7 +169,7 @@ class Playback(BlockSource):
         if repeat is not None and repeat < 1:
             raise ConfigError(f"{where}: repeat {repeat} is out of range, it must be 1 or more.")
         if not 1 <= spread <= MAX_SPREAD:
-            raise ConfigError(f"{where}: spread {spread} is out of range, it must be 1 to {MAX_SPREAD}.")
+            raise ConfigError(f"{where}: spread {spread} is out of range, it must be 1 to {MAX_SPREAD:,}.")
         super().__init__(stop_ns, max_packets)
         self._per_byte = line_time_per_byte(line_gbps, where)
         self._free_ns = LINE_IDLE_NS

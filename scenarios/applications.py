@@ -1,0 +1,222 @@
+"""Applications: threads that read sockets and work on what they read, and threads that only burn time.
+
+Models: blocking readers, readers of many sockets by epoll, busy readers, CPU hogs with or without pauses.
+Leaves out: what an application answers; memory it touches.
+
+A thread is a process of `cpus.process` whose body is a generator: it is stepped at synchronised times, and every step it yields
+is time it spends. So whatever a system call does to a socket happens at the call's own time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Final, Protocol
+
+from cpus.cpu import Cpu
+from cpus.process import BLOCK, NICE_0_WEIGHT, SYSTEM, USER, Process, Step
+from emu.errors import ConfigError
+from emu.skb import Skb
+
+BURN_NS: Final = 1_000_000_000
+"""Length of a hog's step; only for bookkeeping, interrupts and the scheduler cut it wherever they like."""
+DEFAULT_SPIN_NS: Final = 500
+"""User time of a busy reader between two empty calls. No published price: a loop around recv, as users write it."""
+
+
+class Receiver(Protocol):
+    """A socket, as far as an application knows it. Both calls are made in the process body of the caller."""
+
+    recv_ns: int
+    """Time that the last call takes."""
+
+    def recv(self, process: Process, max_messages: int = 1) -> list[Skb]:
+        """Take up to `max_messages` now; none is EAGAIN. The caller spends `recv_ns`."""
+
+    def recvmsg(self, process: Process, max_messages: int = 1, block: bool = True) -> Generator[Step, None, list[Skb]]:
+        """The same as a call that spends its own time, and sleeps while there is nothing."""
+
+
+class Poller(Protocol):
+    """An epoll instance: several sockets, waited for at once. One thread each."""
+
+    def wait(self, process: Process, max_events: int = 64) -> Generator[Step, None, Sequence[Receiver]]:
+        """Sleep until a socket is readable; those that are."""
+
+
+class AppThread:
+    """A thread of an application. `allowed` is a mask of CPUs; it starts on `cpu` when `start` is called."""
+
+    def __init__(self, name: str, cpu: Cpu, allowed: int, weight: int = NICE_0_WEIGHT) -> None:
+        if not allowed >> cpu.index & 1:
+            raise ConfigError(f"{name}: it would start on CPU {cpu.index}, where it may not run.")
+        self.name = name
+        self.process = Process(name, self.body(), allowed, cpu, weight)
+
+    def body(self) -> Generator[Step, None, None]:
+        """What the thread does. Runs for the first time after construction, so that it may use `self.process`."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Make the thread runnable, before the machine runs."""
+        self.process.cpu.activate(self.process)
+
+
+class Reader(AppThread):
+    """Reads up to `batch` messages a call and works `work_ns` on each, and `work_ns_per_byte` on each byte of payload; sleeps
+    when there is nothing.
+
+    `source` is a socket, which threads may share, or an epoll instance of its own, whose readable sockets are read in turn.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        cpu: Cpu,
+        allowed: int,
+        source: Receiver | Poller,
+        *,
+        batch: int = 1,
+        work_ns: int = 0,
+        work_ns_per_byte: float = 0.0,
+        weight: int = NICE_0_WEIGHT,
+    ) -> None:
+        if batch < 1:
+            raise ConfigError(f"{name}: a batch of {batch} messages, it must be 1 or more.")
+        if not 0 <= work_ns <= 10**9 or not 0 <= work_ns_per_byte <= 10**6:
+            raise ConfigError(f"{name}: work of {work_ns} ns and {work_ns_per_byte} ns a byte is out of range.")
+        self.source = source
+        self.batch = batch
+        self.work_ns = work_ns
+        self.work_ps_per_byte = round(work_ns_per_byte * 1000)
+        self.calls = 0
+        """Receive calls that returned."""
+        self.empty_calls = 0
+        """Of these, with nothing."""
+        self.messages = 0
+        """skbs read: what GRO merged counts once."""
+        self.payload_bytes = 0
+        super().__init__(name, cpu, allowed, weight)
+
+    def body(self) -> Generator[Step, None, None]:
+        """Wait, read, work, for ever."""
+        process, batch, source = self.process, self.batch, self.source
+        if hasattr(source, "wait"):
+            poller: Poller = source
+            while True:
+                ready = yield from poller.wait(process)
+                for receiver in ready:
+                    ns = self.count(receiver.recv(process, batch))
+                    yield SYSTEM, receiver.recv_ns
+                    if ns:
+                        yield USER, ns
+        receiver = source
+        while True:
+            taken = yield from receiver.recvmsg(process, batch)
+            ns = self.count(taken)
+            if ns:
+                yield USER, ns
+
+    def count(self, taken: list[Skb]) -> int:
+        """Count what a call returned. Returns the user time it takes to work on it."""
+        self.calls += 1
+        if not taken:
+            self.empty_calls += 1
+            return 0
+        payload = 0
+        for skb in taken:
+            payload += skb.payload_bytes
+        self.messages += len(taken)
+        self.payload_bytes += payload
+        return self.work_ns * len(taken) + self.work_ps_per_byte * payload // 1000
+
+
+class BusyReader(Reader):
+    """A reader that never sleeps: it calls again at once, after `spin_ns` of user time if there was nothing.
+
+    It always burns its CPU, and in the emulator's own time too: a step per empty call.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        cpu: Cpu,
+        allowed: int,
+        source: Receiver,
+        *,
+        batch: int = 1,
+        work_ns: int = 0,
+        work_ns_per_byte: float = 0.0,
+        spin_ns: int = DEFAULT_SPIN_NS,
+        weight: int = NICE_0_WEIGHT,
+    ) -> None:
+        if not 1 <= spin_ns <= 10**9:
+            raise ConfigError(f"{name}: spin_ns {spin_ns} is out of range, it must be 1 to 1000000000.")
+        self.receiver = source
+        self.spin_ns = spin_ns
+        super().__init__(
+            name,
+            cpu,
+            allowed,
+            source,
+            batch=batch,
+            work_ns=work_ns,
+            work_ns_per_byte=work_ns_per_byte,
+            weight=weight,
+        )
+
+    def body(self) -> Generator[Step, None, None]:
+        """Read, work or spin, for ever."""
+        process, batch, receiver, spin = self.process, self.batch, self.receiver, (USER, self.spin_ns)
+        while True:
+            taken = receiver.recv(process, batch)
+            yield SYSTEM, receiver.recv_ns
+            ns = self.count(taken)
+            if ns:
+                yield USER, ns
+            elif not taken:
+                yield spin
+
+
+class Burner(AppThread):
+    """Computes: always, or for `busy_ns` of its own CPU time and then asleep for `pause_ns`, again and again."""
+
+    def __init__(
+        self,
+        name: str,
+        cpu: Cpu,
+        allowed: int,
+        *,
+        busy_ns: int = BURN_NS,
+        pause_ns: int = 0,
+        weight: int = NICE_0_WEIGHT,
+    ) -> None:
+        if busy_ns < 1 or pause_ns < 0:
+            raise ConfigError(
+                f"{name}: busy for {busy_ns} ns (1 at least), then asleep for {pause_ns} ns (0 at least)."
+            )
+        self.busy_ns = busy_ns
+        self.pause_ns = pause_ns
+        super().__init__(name, cpu, allowed, weight)
+
+    def body(self) -> Generator[Step, None, None]:
+        """Burn, and sleep if it has pauses."""
+        process, pause_ns, burn = self.process, self.pause_ns, (USER, self.busy_ns)
+        while True:
+            yield burn
+            if pause_ns:
+                cpu = process.cpu
+                cpu.start_timer(cpu.local_now_ns + pause_ns, self.wake)
+                yield BLOCK
+
+    def wake(self, cpu: Cpu) -> None:
+        """The timer at the end of a pause, in hard-interrupt context."""
+        cpu.try_to_wake_up(self.process, cpu.local_now_ns, cpu)
+
+
+def first_cpu(cpus: Sequence[Cpu], allowed: int, thread: int = 0) -> Cpu:
+    """Where thread number `thread` of an application starts: its turn among the allowed CPUs that are online, so that threads free
+    to move begin apart. ConfigError if there is none."""
+    candidates = [cpu for cpu in cpus if allowed >> cpu.index & 1 and cpu.online]
+    if not candidates:
+        raise ConfigError(f"no CPU of the mask {allowed:x} is online.")
+    return candidates[thread % len(candidates)]
