@@ -1,6 +1,7 @@
 """The CPU actor: hard interrupts, softirqs, ksoftirqd and applications, idle.
 
-Models: S1-S9, S11, S12, K9, the tick of a CPU that runs a process; one trio task per CPU; work that cannot be cut short, waits that can, and softirqs held off.
+Models: S1-S9, S11, S12, K9, the tick of a CPU that runs a process; one trio task per CPU; work that cannot be cut short, waits that
+can, and softirqs held off.
 Leaves out: forced threaded interrupts (S10), frequency scaling, SMT.
 Source: kernel/softirq.c (6.1, 6.9), include/linux/interrupt.h.
 
