@@ -53,7 +53,7 @@ class IceNapi(Napi):
             vector.wb_on_itr = True
             return budget
         if napi_complete_done(sd, self, work):
-            if vector.moderation.sample(
+            if vector.moderation.adaptive and vector.moderation.sample(
                 cpu.local_now_ns,
                 vector.total_events,
                 sum(ring.polled for ring in rings),
