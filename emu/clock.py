@@ -221,10 +221,10 @@ class Clock:
         """Wait until `until_ns`, or until somebody wakes the actor sooner. Returns the time, which is the actor's new local time."""
         assert until_ns >= actor.local_now_ns, f"{actor.name} would wait for its own past"
         if (
-            until_ns <= self.limit_ns
+            until_ns < NEVER
+            and until_ns <= self.limit_ns
             and self._cursor == len(self._posts)
             and self._is_earliest(actor, until_ns)
-            and until_ns < NEVER
         ):
             self.now_ns = actor.synced_ns = actor.local_now_ns = until_ns
             return until_ns
