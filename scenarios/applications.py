@@ -13,34 +13,27 @@ from collections.abc import Generator, Sequence
 from typing import Final, Protocol
 
 from cpus.cpu import Cpu
-from cpus.process import BLOCK, NICE_0_WEIGHT, SYSTEM, USER, Process, Step
+from cpus.process import BLOCK, NICE_0_WEIGHT, USER, Process, Step
 from emu.errors import ConfigError
 from emu.skb import Skb
+from netstack.epoll import Epoll
+from netstack.tcp_sock import TcpSocket
+from netstack.udp_sock import UdpSocket
 
 BURN_NS: Final = 1_000_000_000
 """Length of a hog's step; only for bookkeeping, interrupts and the scheduler cut it wherever they like."""
+TCP_BUFFER_BYTES: Final = 65536
+"""What a reader of streams asks for in one call."""
 DEFAULT_SPIN_NS: Final = 500
 """User time of a busy reader between two empty calls. No published price: a loop around recv, as users write it."""
 
 
 class Receiver(Protocol):
-    """A socket, as far as an application knows it. Both calls are made in the process body of the caller."""
-
-    recv_ns: int
-    """Time that the last call takes."""
-
-    def recv(self, process: Process, max_messages: int = 1) -> list[Skb]:
-        """Take up to `max_messages` now; none is EAGAIN. The caller spends `recv_ns`."""
+    """A socket, as far as an application knows it."""
 
     def recvmsg(self, process: Process, max_messages: int = 1, block: bool = True) -> Generator[Step, None, list[Skb]]:
-        """The same as a call that spends its own time, and sleeps while there is nothing."""
-
-
-class Poller(Protocol):
-    """An epoll instance: several sockets, waited for at once. One thread each."""
-
-    def wait(self, process: Process, max_events: int = 64) -> Generator[Step, None, Sequence[Receiver]]:
-        """Sleep until a socket is readable; those that are."""
+        """A receive call in the body of `process`, which spends its own time: up to `max_messages` skbs. Sleeps while there is
+        nothing, or returns an empty list if not `block`."""
 
 
 class AppThread:
@@ -61,33 +54,27 @@ class AppThread:
         self.process.cpu.activate(self.process)
 
 
-class Reader(AppThread):
-    """Reads up to `batch` messages a call and works `work_ns` on each, and `work_ns_per_byte` on each byte of payload; sleeps
-    when there is nothing.
+class Work:
+    """What a reader does: up to `batch` messages a receive call, then `work_ns` of user time for each and `work_ns_per_byte` for
+    each byte of payload. Threads may share one."""
 
-    `source` is a socket, which threads may share, or an epoll instance of its own, whose readable sockets are read in turn.
-    """
+    __slots__ = ("batch", "ns", "ps_per_byte")
 
-    def __init__(
-        self,
-        name: str,
-        cpu: Cpu,
-        allowed: int,
-        source: Receiver | Poller,
-        *,
-        batch: int = 1,
-        work_ns: int = 0,
-        work_ns_per_byte: float = 0.0,
-        weight: int = NICE_0_WEIGHT,
-    ) -> None:
+    def __init__(self, batch: int = 1, work_ns: int = 0, work_ns_per_byte: float = 0.0, where: str = "app") -> None:
         if batch < 1:
-            raise ConfigError(f"{name}: a batch of {batch} messages, it must be 1 or more.")
+            raise ConfigError(f"{where}: a batch of {batch} messages, it must be 1 or more.")
         if not 0 <= work_ns <= 10**9 or not 0 <= work_ns_per_byte <= 10**6:
-            raise ConfigError(f"{name}: work of {work_ns} ns and {work_ns_per_byte} ns a byte is out of range.")
-        self.source = source
+            raise ConfigError(f"{where}: work of {work_ns} ns and {work_ns_per_byte} ns a byte is out of range.")
         self.batch = batch
-        self.work_ns = work_ns
-        self.work_ps_per_byte = round(work_ns_per_byte * 1000)
+        self.ns = work_ns
+        self.ps_per_byte = round(work_ns_per_byte * 1000)
+
+
+class ReaderThread(AppThread):
+    """What all readers share: the work, and what came in."""
+
+    def __init__(self, name: str, cpu: Cpu, allowed: int, work: Work, weight: int = NICE_0_WEIGHT) -> None:
+        self.work = work
         self.calls = 0
         """Receive calls that returned."""
         self.empty_calls = 0
@@ -97,27 +84,8 @@ class Reader(AppThread):
         self.payload_bytes = 0
         super().__init__(name, cpu, allowed, weight)
 
-    def body(self) -> Generator[Step, None, None]:
-        """Wait, read, work, for ever."""
-        process, batch, source = self.process, self.batch, self.source
-        if hasattr(source, "wait"):
-            poller: Poller = source
-            while True:
-                ready = yield from poller.wait(process)
-                for receiver in ready:
-                    ns = self.count(receiver.recv(process, batch))
-                    yield SYSTEM, receiver.recv_ns
-                    if ns:
-                        yield USER, ns
-        receiver = source
-        while True:
-            taken = yield from receiver.recvmsg(process, batch)
-            ns = self.count(taken)
-            if ns:
-                yield USER, ns
-
     def count(self, taken: list[Skb]) -> int:
-        """Count what a call returned. Returns the user time it takes to work on it."""
+        """Count what a call returned. Returns the user time it takes to work on it, in ns."""
         self.calls += 1
         if not taken:
             self.empty_calls += 1
@@ -127,11 +95,66 @@ class Reader(AppThread):
             payload += skb.payload_bytes
         self.messages += len(taken)
         self.payload_bytes += payload
-        return self.work_ns * len(taken) + self.work_ps_per_byte * payload // 1000
+        work = self.work
+        return work.ns * len(taken) + work.ps_per_byte * payload // 1000
 
 
-class BusyReader(Reader):
-    """A reader that never sleeps: it calls again at once, after `spin_ns` of user time if there was nothing.
+class Reader(ReaderThread):
+    """Reads one socket, which it may share with other threads; sleeps when there is nothing."""
+
+    def __init__(
+        self, name: str, cpu: Cpu, allowed: int, receiver: Receiver, work: Work, weight: int = NICE_0_WEIGHT
+    ) -> None:
+        self.receiver = receiver
+        super().__init__(name, cpu, allowed, work, weight)
+
+    def body(self) -> Generator[Step, None, None]:
+        """Wait, read, work, for ever."""
+        process, batch, receiver = self.process, self.work.batch, self.receiver
+        while True:
+            ns = self.count((yield from receiver.recvmsg(process, batch)))
+            if ns:
+                yield USER, ns
+
+
+class EpollReader(ReaderThread):
+    """Reads many sockets, UDP or TCP, through an epoll instance of its own: a receive call on each readable one, then it waits
+    again. A TCP call takes up to `TCP_BUFFER_BYTES` and counts as one message; a stream that has ended is let go."""
+
+    def __init__(
+        self, name: str, cpu: Cpu, allowed: int, epoll: Epoll, work: Work, weight: int = NICE_0_WEIGHT
+    ) -> None:
+        self.epoll = epoll
+        self.ended_streams = 0
+        super().__init__(name, cpu, allowed, work, weight)
+
+    def body(self) -> Generator[Step, None, None]:
+        """Wait, read, work, for ever."""
+        process, work, epoll = self.process, self.work, self.epoll
+        while True:
+            for sock in (yield from epoll.wait(process)):
+                if isinstance(sock, TcpSocket):
+                    payload = yield from sock.recvmsg(process, TCP_BUFFER_BYTES, block=False)
+                    self.calls += 1
+                    if payload:
+                        self.messages += 1
+                        self.payload_bytes += payload
+                        ns = work.ns + work.ps_per_byte * payload // 1000
+                    else:
+                        self.empty_calls += 1
+                        ns = 0
+                        if sock.at_end():
+                            self.ended_streams += 1
+                            epoll.remove(sock)
+                else:
+                    assert isinstance(sock, UdpSocket), f"{self.name} cannot read {sock.name}"
+                    ns = self.count((yield from sock.recvmsg(process, work.batch, block=False)))
+                if ns:
+                    yield USER, ns
+
+
+class BusyReader(ReaderThread):
+    """Never sleeps: it calls again at once, after `spin_ns` of user time if there was nothing.
 
     It always burns its CPU, and in the emulator's own time too: a step per empty call.
     """
@@ -141,35 +164,22 @@ class BusyReader(Reader):
         name: str,
         cpu: Cpu,
         allowed: int,
-        source: Receiver,
-        *,
-        batch: int = 1,
-        work_ns: int = 0,
-        work_ns_per_byte: float = 0.0,
-        spin_ns: int = DEFAULT_SPIN_NS,
+        receiver: Receiver,
+        work: Work,
         weight: int = NICE_0_WEIGHT,
+        spin_ns: int = DEFAULT_SPIN_NS,
     ) -> None:
         if not 1 <= spin_ns <= 10**9:
             raise ConfigError(f"{name}: spin_ns {spin_ns} is out of range, it must be 1 to 1000000000.")
-        self.receiver = source
+        self.receiver = receiver
         self.spin_ns = spin_ns
-        super().__init__(
-            name,
-            cpu,
-            allowed,
-            source,
-            batch=batch,
-            work_ns=work_ns,
-            work_ns_per_byte=work_ns_per_byte,
-            weight=weight,
-        )
+        super().__init__(name, cpu, allowed, work, weight)
 
     def body(self) -> Generator[Step, None, None]:
         """Read, work or spin, for ever."""
-        process, batch, receiver, spin = self.process, self.batch, self.receiver, (USER, self.spin_ns)
+        process, batch, receiver, spin = self.process, self.work.batch, self.receiver, (USER, self.spin_ns)
         while True:
-            taken = receiver.recv(process, batch)
-            yield SYSTEM, receiver.recv_ns
+            taken = yield from receiver.recvmsg(process, batch, block=False)
             ns = self.count(taken)
             if ns:
                 yield USER, ns

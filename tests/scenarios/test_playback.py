@@ -27,7 +27,7 @@ from emu.headers import (
 from emu.skb import Skb
 from scenarios.capture_file import CapturedFrame
 from scenarios.flows import make_headers
-from scenarios.playback import Playback, Recording, load_recording, parse_recording
+from scenarios.playback import Playback, Recording, copy_headers, load_recording, parse_recording
 
 MIXED = Path(__file__).parents[2] / "scenarios" / "captures" / "mixed.pcap"
 LOCAL, PEER, OTHER = b"\x0a\x00\x00\x01", b"\x0a\x00\x00\x02", b"\x0a\x00\x00\x03"
@@ -272,8 +272,10 @@ def test_wrong_settings_are_refused_in_one_sentence(mixed: Recording, options: d
 
 def test_more_peers_than_there_are_addresses_is_refused() -> None:
     frames = [(n, udp(1, saddr=(0x0B000000 + n).to_bytes(4, "big"))) for n in range(200)]
+    unique = [frame.hdr for _, frame in recorded(*frames).frames]
+    assert len(copy_headers(unique, 650)) == 650
     with pytest.raises(ConfigError, match="addresses of peers"):
-        Playback(recorded(*frames), spread=650)
+        copy_headers(unique, 700)
 
 
 def test_a_capture_without_frames_for_the_local_side_is_an_error() -> None:
