@@ -19,7 +19,7 @@ import msgspec
 from emu.errors import ConfigError
 from scenarios.checks import contradictions
 from scenarios.durations import Duration, parse_duration
-from scenarios.origin import Origin, SettingPath, flatten_settings
+from scenarios.origin import CAPTURES, Origin, SettingPath, flatten_settings
 from scenarios.schema import Scenario
 from scenarios.shapes import type_at, unknown_key, words_for
 
@@ -93,7 +93,9 @@ def parse_scenario(
         raise ConfigError(f"{name}:{_fatal_line(text)}: a number of thousands of digits") from error
     document = flatten_settings(document)
     origin = Origin(name, base, text, {path: option for path, (option, _) in options.items()})
-    for path, (_, value) in options.items():
+    for path, (option, value) in options.items():
+        if path[0] == "capture" and path != ("capture", "file") and "capture" not in document:
+            raise ConfigError(f"{option}: {name} plays no capture")
         _put(document, path, value, origin)
     for path, message in _odd_values(document, ()):
         raise origin.error(path, message)
@@ -131,7 +133,15 @@ def _convert(document: dict[str, Any], origin: Origin) -> Scenario:
         raise origin.error(path, message) from error
     for path, message in contradictions(scenario):
         raise origin.error(path, message)
+    if scenario.capture is not None and not origin.capture_path(scenario.capture.file).is_file():
+        raise origin.error(
+            ("capture", "file"), f"there is no file {shown(scenario.capture.file)}{_built_in_captures()}"
+        )
     return scenario
+
+
+def _built_in_captures() -> str:
+    return f"; built in: {', '.join(sorted(path.stem for path in CAPTURES.glob('*.pcap')))}"
 
 
 def _decode(kind: type, value: object) -> Duration:
