@@ -102,6 +102,9 @@ class Clock:
         self._keeper: trio.lowlevel.Task | None = None
         self._members = 0
         self._expected = 0
+        self._torn_down = False
+        """Somebody was cancelled while waiting for a turn: no turn is handed on any more."""
+        self._places: set[tuple[int, int]] = set()
 
     # ---------------------------------------------------------------- posts
 
@@ -183,15 +186,13 @@ class Clock:
         _, kind, rank, _, _ = self._heap[0]
         return (actor.kind, actor.rank) < (kind, rank)
 
-    def _settle(self, time_ns: int) -> bool:
-        """Decide what is due before a turn at `time_ns`. True if everything is decided, False if somebody's turn comes first."""
-        self._decide(time_ns)
-        return self._next_post_ns() > time_ns
-
     def wake(self, actor: Actor, at_ns: int) -> None:
         """Bring an open actor's turn forward to `at_ns`. An actor that works, or is due sooner, is left alone."""
         if actor.is_open and at_ns < actor.key_ns:
             assert at_ns >= actor.local_now_ns, f"{actor.name} would be woken in its own past"
+            assert at_ns >= self.now_ns, (
+                f"{actor.name} would be woken at {at_ns} ns, in the past of the turn at {self.now_ns} ns"
+            )
             self._enlist(actor, at_ns)
 
     def _enlist(self, actor: Actor, time_ns: int) -> None:
@@ -220,6 +221,9 @@ class Clock:
     async def wait_open(self, actor: Actor, until_ns: int) -> int:
         """Wait until `until_ns`, or until somebody wakes the actor sooner. Returns the time, which is the actor's new local time."""
         assert until_ns >= actor.local_now_ns, f"{actor.name} would wait for its own past"
+        if actor.last_post_ns == actor.local_now_ns:
+            actor.local_now_ns += 1
+            until_ns = max(until_ns, actor.local_now_ns)
         if (
             until_ns < NEVER
             and until_ns <= self.limit_ns
@@ -243,7 +247,7 @@ class Clock:
             return
         actor.task = trio.lowlevel.current_task()
         self._resume(chosen)
-        await trio.lowlevel.wait_task_rescheduled(_abort)
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
 
     def _choose(self) -> Actor | None:
         """The actor whose turn is next, with everything before it decided; None if the keeper must act (pace, or nobody is left)."""
@@ -256,7 +260,8 @@ class Clock:
                     if self._top_ns() <= self.limit_ns:
                         continue
                 return None
-            if self._next_post_ns() <= top:
+            due = self._next_post_ns()
+            if due <= top and due < NEVER:
                 self._decide(top)
                 continue
             if top == NEVER:
@@ -270,6 +275,8 @@ class Clock:
         actor.key_ns = NEVER
 
     def _resume(self, chosen: Actor | None) -> None:
+        if self._torn_down:
+            return  # who calls this is about to wait, and is cancelled there
         self.turns += 1
         if chosen is None:
             task, self._keeper = self._keeper, None
@@ -279,6 +286,11 @@ class Clock:
         assert task is not None, f"the turn is due to {chosen.name if chosen else 'the keeper'}, which does not wait"
         trio.lowlevel.reschedule(task)
 
+    def _abort(self, _: Any) -> trio.lowlevel.Abort:
+        """Cancelled while waiting: the machine is being torn down, nobody will grant this turn."""
+        self._torn_down = True
+        return trio.lowlevel.Abort.SUCCEEDED
+
     def next_turn_ns(self) -> int:
         """When the next turn or decision is due, NEVER if nothing is left to happen."""
         return min(self._top_ns(), self._next_post_ns())
@@ -287,14 +299,18 @@ class Clock:
 
     async def enter(self, actor: Actor, first_ns: int = 0, is_open: bool = True) -> None:
         """An actor's first wait. Its first turn comes at `first_ns` (NEVER: when somebody wakes it)."""
+        assert (actor.kind, actor.rank) not in self._places, (
+            f"{actor.name}: another actor of its kind has rank {actor.rank}"
+        )
+        self._places.add((actor.kind, actor.rank))
         actor.is_open = is_open
         self._enlist(actor, first_ns)
         actor.task = trio.lowlevel.current_task()
         self._members += 1
-        if self._members == self._expected and self._keeper is not None:
+        if self._members == self._expected and self._keeper is not None and not self._torn_down:
             keeper, self._keeper = self._keeper, None
             trio.lowlevel.reschedule(keeper)
-        await trio.lowlevel.wait_task_rescheduled(_abort)
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
         actor.is_open = False
         actor.local_now_ns = actor.synced_ns
 
@@ -313,7 +329,7 @@ class Clock:
             self.limit_ns = pace.limit_ns
         while self._members < actors:
             self._keeper = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(_abort)
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
         while True:
             if pace is not None:
                 self.limit_ns = pace.limit_ns
@@ -321,7 +337,7 @@ class Clock:
             if chosen is not None:
                 self._keeper = trio.lowlevel.current_task()
                 self._resume(chosen)
-                await trio.lowlevel.wait_task_rescheduled(_abort)
+                await trio.lowlevel.wait_task_rescheduled(self._abort)
             elif pace is not None and (self.next_turn_ns() < NEVER or not pace.ends_when_quiet):
                 await pace.wait(self.next_turn_ns())
             else:
@@ -330,8 +346,3 @@ class Clock:
 
 def _post_key(post: tuple[int, Port, Any, Any]) -> int:
     return post[0]
-
-
-def _abort(_: Any) -> trio.lowlevel.Abort:
-    """Cancelled while waiting: the machine is being torn down, nobody will grant this turn."""
-    return trio.lowlevel.Abort.SUCCEEDED
