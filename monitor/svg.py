@@ -34,5 +34,7 @@ def export_svg(
         no_color=False,
     )
     console.print(frame(snapshot, rates, samples, View(width, height, keys=False, footer=False)))
-    # rich's template names fonts on a CDN; whoever opens the file uses a font that is there.
-    return re.sub(r"@font-face \{.*?\}", "", console.export_svg(title=plain(title)), flags=re.DOTALL)
+    svg = console.export_svg(title=plain(title))
+    # rich's template names fonts on a CDN; whoever opens the file uses a font that is there. Some renderers trim spaces.
+    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
+    return svg.replace("<svg ", '<svg xml:space="preserve" ', 1)

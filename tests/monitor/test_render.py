@@ -1,0 +1,248 @@
+"""Laws of every frame: it fits, what it shows adds up as shown, and no name gets through to the terminal as anything but a name."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from monitor.cpu_heat import heat_cell
+from monitor.cpu_row import shares, squeezes
+from monitor.header import conserved_parts
+from monitor.history import History
+from monitor.lines import View, fit, plain, share_lines
+from monitor.rates import Rates, delta
+from monitor.render import footer, frame
+from monitor.snapshot import (
+    WHOLE_WAY,
+    Accounts,
+    CpuStatistics,
+    Latency,
+    QueueStatistics,
+    Snapshot,
+    Totals,
+    broken_identities,
+)
+from tests.monitor.machine import MadeUpMachine
+
+COUNTS = st.integers(0, 10**9)
+NAMES = st.text(max_size=30)
+
+
+@st.composite
+def accounts(draw: st.DrawFn, interval_ns: int) -> Accounts:
+    cuts = sorted(draw(st.lists(st.integers(0, interval_ns), min_size=5, max_size=5)))
+    edges = [0, *cuts, interval_ns]
+    return Accounts(*(b - a for a, b in itertools.pairwise(edges)))
+
+
+@st.composite
+def cpu_statistics(draw: st.DrawFn, index: int, interval_ns: int) -> CpuStatistics:
+    budget, time = draw(st.integers(0, 5000)), draw(st.integers(0, 5000))
+    count = [draw(COUNTS) for _ in range(10)]
+    return CpuStatistics(
+        index=index,
+        node=index % 3,
+        online=True,
+        accounts=draw(accounts(interval_ns)),
+        processed=count[0],
+        dropped=count[1],
+        time_squeeze=budget + time,
+        squeeze_budget=budget,
+        squeeze_time=time,
+        squeeze_with_work_left=draw(st.integers(0, budget + time)),
+        received_rps=count[2],
+        ipis_sent=count[3],
+        flow_limit_count=count[4],
+        input_qlen=count[5],
+        process_qlen=count[6],
+        ksoftirqd_running=draw(st.booleans()),
+        ksoftirqd_wakeups=count[7],
+        hardirqs=count[8],
+        context_switches=count[9],
+        current=draw(NAMES),
+        softirq_counts={},
+    )
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> Snapshot:
+    """Any sound machine, whole run in one interval."""
+    interval_ns = draw(st.integers(0, 10**12))
+    nr_cpus = draw(st.sampled_from([1, 3, 17]))
+    ends = draw(st.lists(st.integers(0, 10**9), min_size=6, max_size=6))
+    size = draw(st.integers(0, 8192))
+    meta = MadeUpMachine(1, 1).snapshot().meta
+    return Snapshot(
+        meta=msgspec.structs.replace(
+            meta, scenario=draw(NAMES), nic=draw(NAMES), now_ns=interval_ns, paused=draw(st.booleans())
+        ),
+        totals=Totals(
+            arrived_frames=sum(ends),
+            arrived_bytes=draw(COUNTS),
+            read_frames=ends[0],
+            consumed_frames=ends[1],
+            dropped={"CPU_BACKLOG": ends[2], f"x{draw(NAMES)}": ends[3]},
+            held={"ring": ends[4], "sockets": ends[5]},
+        )
+        if draw(st.booleans())
+        else Totals(0, 0, 0, 0, {}, {}),
+        cpus=tuple(draw(cpu_statistics(i, interval_ns)) for i in range(nr_cpus)),
+        queues=tuple(
+            QueueStatistics(
+                index=i,
+                ring_size=size,
+                ring_fill=draw(st.integers(0, size)),
+                irq=30 + i,
+                cpu=0,
+                irqs=draw(COUNTS),
+                polls=draw(COUNTS),
+                packets=draw(COUNTS),
+                skbs=draw(COUNTS),
+                full_polls=draw(COUNTS),
+                drops=draw(COUNTS),
+                polling=draw(st.booleans()),
+                itr_us=50.0,
+            )
+            for i in range(draw(st.integers(0, 3)))
+        ),
+        latencies=tuple(Latency(stage, *(draw(COUNTS) for _ in range(7))) for stage in ("ring", WHOLE_WAY)),
+        snmp={},
+    )
+
+
+def numbers(words: str) -> list[int]:
+    return [int(number.replace(",", "")) for number in re.findall(r"-?\d[\d,]*", words)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(snapshots(), st.sampled_from([(80, 24), (120, 40), (100, 30), (250, 70)]), st.booleans())
+def test_what_a_frame_shows_adds_up(snapshot: Snapshot, size: tuple[int, int], unicode: bool) -> None:
+    assert broken_identities(snapshot) == []
+    rates = delta(None, snapshot)
+    lines = frame(snapshot, rates, (), View(*size, unicode=unicode)).plain.split("\n")
+
+    conservation = next(line for line in lines if line.startswith(" IN "))
+    arrived, out, dropped, held = numbers(conservation.split("|")[0])
+    assert dropped == arrived - out - held
+    squeeze = next(line for line in lines if line.startswith(" SQZ "))
+    total, budget, time = numbers(squeeze.split("|")[0].split("(")[0])
+    assert total == budget + time
+
+    rows = [line for line in lines if re.match(r"[* ] +\d+ +\d+ \[[hska.]+\]", line)]
+    assert bool(rows) == bool(snapshot.meta.now_ns)
+    for row in rows:
+        bar, rest = row[row.index("[") + 1 :].split("]", 1)
+        tenths = [round(float(rest[i : i + 5]) * 10) for i in range(0, 20, 5)]
+        assert sum(tenths) == 1000
+        assert "".join(sorted(bar, key="hska.".index)) == bar
+
+
+@settings(max_examples=100, deadline=None)
+@given(snapshots(), st.integers(1, 200), st.integers(1, 70), st.booleans(), st.booleans())
+def test_a_frame_fits_any_terminal(snapshot: Snapshot, width: int, height: int, unicode: bool, help_: bool) -> None:
+    text = frame(snapshot, delta(None, snapshot), (), View(width, height, unicode, help=help_)).plain
+    lines = text.split("\n")
+    assert len(lines) <= height
+    assert max(cell_len(line) for line in lines) <= width
+    assert unicode or text.isascii()
+    assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in text.replace("\n", ""))
+
+
+@given(st.integers(1, 10**12), st.integers(0, 10**7), st.integers(0, 10**7))
+def test_squeezes_of_a_cpu_add_up_as_shown(interval_ns: int, budget: int, time: int) -> None:
+    total, by_cause = squeezes(_rates(interval_ns), budget, time)
+    assert (total == "0") == (budget + time == 0)
+    if total.replace(".", "").isdigit() and by_cause != "-":
+        by_budget, by_time = by_cause.split("/")
+        if by_budget.replace(".", "").isdigit() and by_time.replace(".", "").isdigit():
+            assert round(float(by_budget) * 10) + round(float(by_time) * 10) == round(float(total) * 10)
+
+
+def _rates(interval_ns: int, **counts: Any) -> Rates:
+    machine = MadeUpMachine(1, 1)
+    return msgspec.structs.replace(delta(None, machine.snapshot()), interval_ns=interval_ns, **counts)
+
+
+def test_half_frames_a_second_still_add_up() -> None:
+    rates = _rates(2_000_000_000, arrived_frames=3, read_frames=1, dropped={"NO_SOCKET": 1}, held_frames=1)
+    arrived, out, dropped, held = conserved_parts(rates)
+    assert (arrived, out + dropped + held) == (2, 2)
+
+
+def test_full_shares_take_no_more_room_than_others() -> None:
+    assert shares((0, 0, 0, 0, 7)) == ("  0.0", "  0.0", "  0.0", "  100")
+    assert shares((1, 1, 1, 0, 0)) == (" 33.3", " 66.7", "  0.0", "  0.0")
+    assert shares((0, 0, 0, 0, 0)) == ("    -",) * 4
+
+
+def test_a_name_from_a_file_cannot_reach_the_terminal_as_a_command() -> None:
+    machine = MadeUpMachine(4, 2)
+    machine.advance(1_000_000)
+    snapshot = machine.snapshot()
+    evil = "eth\x1b]0;owned\x07\x9b31m\u202e[bold]x\n"
+    snapshot = msgspec.structs.replace(
+        snapshot,
+        meta=msgspec.structs.replace(snapshot.meta, scenario=evil, nic=evil, rules=evil),
+        cpus=tuple(msgspec.structs.replace(cpu, current=evil) for cpu in snapshot.cpus),
+        events=tuple(msgspec.structs.replace(event, text=evil) for event in snapshot.events),
+    )
+    text = frame(snapshot, History().push(snapshot), (), View(120, 40)).plain
+    assert not set("\x1b\x07\x9b\u202e") & set(text)
+    assert len(text.split("\n")) == 40
+    assert "[bold]" in text
+
+
+@given(NAMES, st.integers(1, 20))
+def test_a_plain_name_has_its_width(name: str, width: int) -> None:
+    assert cell_len(plain(name, width)) == width
+
+
+def test_trouble_is_told_without_colour() -> None:
+    machine = MadeUpMachine(64, 4)
+    machine.advance(1_000_000_000)
+    snapshot = machine.snapshot()
+    rates = delta(None, snapshot)
+    text = frame(snapshot, rates, (), View(120, 40)).plain
+    assert re.search(r"^\*  2  0 .*backlog full", text, re.MULTILINE)
+    assert re.search(r"^\*rx-0", text, re.MULTILINE)
+    assert heat_cell(snapshot.cpus[2], rates.cpus[2])[0] == "!"
+    assert heat_cell(snapshot.cpus[7], rates.cpus[7])[0] == "x"
+
+
+def test_a_capture_that_does_not_slow_down_is_told_at_every_size() -> None:
+    machine = MadeUpMachine(4, 4)
+    machine.advance(1_000_000_000)
+    snapshot = machine.snapshot()
+    for width, height in ((120, 40), (80, 24), (60, 20)):
+        assert "open-loop TCP" in frame(snapshot, delta(None, snapshot), (), View(width, height)).plain
+
+
+def test_the_footer_names_only_keys_that_do_something_now() -> None:
+    meta = MadeUpMachine(1, 1).snapshot().meta
+    assert footer(meta, View(80, 24)).plain == " q quit  ? help  SPC pause  . step  + - speed"
+    paused = msgspec.structs.replace(meta, paused=True)
+    assert footer(paused, View(80, 24)).plain == " q quit  ? help  SPC go on  . step  + - speed"
+    finished = msgspec.structs.replace(meta, finished=True)
+    assert footer(finished, View(80, 24)).plain == " q quit  ? help  the run is over; q shows the summary"
+    assert footer(meta, View(80, 24, keys=False)).plain == " no keyboard here: Ctrl-C ends the run"
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=4), st.integers(0, 80))
+def test_lines_are_dealt_out_completely_and_never_twice(wants: list[int], lines: int) -> None:
+    given_ = share_lines(wants, [3] * len(wants), lines)
+    assert sum(given_) == min(sum(wants), lines)
+    assert all(got <= want for got, want in zip(given_, wants, strict=True))
+
+
+def test_the_least_important_segment_goes_first() -> None:
+    segments = [(2, "aaa", ""), (1, "bbb", ""), (3, "ccc", "")]
+    assert fit(segments, 14).plain == " aaa  bbb  ccc"
+    assert fit(segments, 13).plain == " aaa  ccc"
+    assert fit(segments, 6).plain == " ccc"
+    assert fit(segments, 3).plain == " cc"
