@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Final, Protocol
 
-from cpus.cpu import Cpu
+from cpus.cpu import Cpu, Wakeup
 from cpus.process import BLOCK, NICE_0_WEIGHT, USER, Process, Step
+from emu.clock import Actor, Clock
 from emu.errors import ConfigError
 from emu.skb import Skb
 from netstack.epoll import Epoll
@@ -37,7 +38,7 @@ class Receiver(Protocol):
 
 
 class AppThread:
-    """A thread of an application. `allowed` is a mask of CPUs; it starts on `cpu` when `start` is called."""
+    """A thread of an application. `allowed` is a mask of CPUs; it starts on `cpu` when a `Launcher` starts it."""
 
     def __init__(self, name: str, cpu: Cpu, allowed: int, weight: int = NICE_0_WEIGHT) -> None:
         if not allowed >> cpu.index & 1:
@@ -49,9 +50,22 @@ class AppThread:
         """What the thread does. Runs for the first time after construction, so that it may use `self.process`."""
         raise NotImplementedError
 
-    def start(self) -> None:
-        """Make the thread runnable, before the machine runs."""
-        self.process.cpu.activate(self.process)
+
+class Launcher(Actor):
+    """Starts threads when the machine's time begins, in the order given, and then is gone. `rank` is one of the machine's."""
+
+    def __init__(self, rank: int, clock: Clock, threads: Sequence[AppThread]) -> None:
+        super().__init__("launcher", rank)
+        self._clock = clock
+        self._threads = threads
+
+    async def run(self) -> None:
+        """The actor."""
+        await self._clock.enter(self, 0, is_open=False)
+        for thread in self._threads:
+            process = thread.process
+            process.cpu.send(Wakeup(process, False), self.local_now_ns, self.rank)
+        self._clock.leave()
 
 
 class Work:
@@ -119,7 +133,7 @@ class Reader(ReaderThread):
 
 class EpollReader(ReaderThread):
     """Reads many sockets, UDP or TCP, through an epoll instance of its own: a receive call on each readable one, then it waits
-    again. A TCP call takes up to `TCP_BUFFER_BYTES` and counts as one message; a stream that has ended is let go."""
+    again. A TCP call takes up to `TCP_BUFFER_BYTES` and counts as one message; a stream that has ended is closed."""
 
     def __init__(
         self, name: str, cpu: Cpu, allowed: int, epoll: Epoll, work: Work, weight: int = NICE_0_WEIGHT
@@ -146,6 +160,7 @@ class EpollReader(ReaderThread):
                         if sock.at_end():
                             self.ended_streams += 1
                             epoll.remove(sock)
+                            sock.close()
                 else:
                     assert isinstance(sock, UdpSocket), f"{self.name} cannot read {sock.name}"
                     ns = self.count((yield from sock.recvmsg(process, work.batch, block=False)))
