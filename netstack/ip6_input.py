@@ -1,0 +1,165 @@
+"""IPv6 input: header checks in the kernel's order, routing, extension headers, delivery.
+
+Models: ip6_rcv_core, ip6_input_finish; Ip6 counters, unknown headers.
+Leaves out: what hop-by-hop, routing and destination options ask for, forwarding, multicast memberships beyond `Routes`.
+Source: net/ipv6/ip6_input.c (6.9); the recordings udp6_*. Drop reasons of addresses that are not ours are not verified.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emu.dropreason import DropReason
+from emu.headers import IPPROTO_FRAGMENT, IPPROTO_ICMPV6, IPPROTO_NONE, IPPROTO_TCP, IPPROTO_UDP
+from emu.skb import PACKET_HOST, PACKET_OTHERHOST, Skb
+from netstack.route import LOCAL, LOOPBACK6, MULTICAST, UNREACHABLE
+
+if TYPE_CHECKING:
+    from netstack.stack import NetStack
+    from softirq.softnet_data import SoftnetData
+
+ICMPV6_PARAMPROB = 4
+ICMPV6_UNK_NEXTHDR = 1
+
+
+class Ip6Input:
+    """The handler of ETH_P_IPV6."""
+
+    def __init__(self, stack: NetStack) -> None:
+        net = stack.net
+        self._stack = stack
+        self._net = net
+        self._snmp = stack.snmp
+        self._fast = stack.tables.fast
+        self._post = net.clock.post
+        self._ipv6_rcv_ns = net.costs.ipv6_rcv_ns
+        self._other_rcv_ns = net.costs.other_rcv_ns
+        self._skb_free_ns = net.costs.skb_free_ns
+
+    def ipv6_rcv(self, sd: SoftnetData, skb: Skb) -> None:
+        """One packet from the demux."""
+        self.ipv6_list_rcv(sd, [skb])
+
+    def ipv6_list_rcv(self, sd: SoftnetData, skbs: list[Skb]) -> None:
+        """A sublist from the demux: all header checks are paid first, as in IpInput."""
+        cpu = sd.cpu
+        start_ns = cpu.local_now_ns
+        cpu.local_now_ns = now_ns = start_ns + self._ipv6_rcv_ns * len(skbs)
+        fast = self._fast
+        post = self._post
+        straight = 0
+        octets = 0
+        segments = 0
+        tcp_segs = 0
+        for skb in skbs:
+            skb.stage_ns = start_ns
+            sock = fast.get(skb.hdr)
+            if sock is not None and skb.ip_summed and not skb.pkt_type:
+                segs = skb.gso_segs
+                if segs > 1:
+                    segments += segs - 1
+                straight += 1
+                octets += skb.len_bytes
+                tcp_segs += sock.in_segs
+                cpu.local_now_ns = now_ns = now_ns + sock.rcv_ns
+                post(cpu, sock, skb)
+            else:
+                self._rcv(sd, skb)
+                now_ns = cpu.local_now_ns
+        if straight:
+            snmp = self._snmp
+            ip6 = snmp.Ip6
+            ip6.InReceives += straight
+            ip6.InDelivers += straight
+            ip6.InOctets += octets
+            ip6.InNoECTPkts += straight + segments
+            snmp.Tcp.InSegs += tcp_segs
+
+    def _rcv(self, sd: SoftnetData, skb: Skb) -> None:
+        """ip6_rcv_core and the route, check by check."""
+        hdr = skb.hdr
+        if skb.pkt_type == PACKET_OTHERHOST:
+            skb.dev.statistics.rx_otherhost_dropped += 1
+            self._drop(sd, skb, DropReason.OTHERHOST)
+            return
+        ip6 = self._snmp.Ip6
+        ip6.InReceives += 1
+        ip6.InOctets += skb.len_bytes
+        if hdr.ip_problem == "inhdr":
+            ip6.InHdrErrors += 1
+            self._drop(sd, skb, DropReason.IP_INHDR)
+            return
+        segs = skb.gso_segs or 1
+        ecn = hdr.tos & 3
+        if ecn == 0:
+            ip6.InNoECTPkts += segs
+        elif ecn == 1:
+            ip6.InECT1Pkts += segs
+        elif ecn == 2:
+            ip6.InECT0Pkts += segs
+        else:
+            ip6.InCEPkts += segs
+        saddr, daddr = hdr.saddr, hdr.daddr
+        if LOOPBACK6 in (saddr, daddr) or saddr[0] == 0xFF or (daddr[0] == 0xFF and daddr[1] & 15 <= 1):
+            ip6.InHdrErrors += 1
+            self._drop(sd, skb, DropReason.IP_INHDR)
+            return
+        if hdr.ip_problem is not None:
+            ip6.InTruncatedPkts += 1
+            self._drop(sd, skb, DropReason.PKT_TOO_SMALL)
+            return
+        route = self._stack.routes.input6(hdr)
+        if route == UNREACHABLE:
+            ip6.InAddrErrors += 1
+            self._drop(sd, skb, DropReason.IP_INADDRERRORS)
+            return
+        if route == MULTICAST:
+            ip6.InMcastPkts += 1
+            ip6.InMcastOctets += skb.len_bytes - max(hdr.trailer_bytes, 0)
+        if IPPROTO_FRAGMENT in hdr.extension_headers:
+            if hdr.fragment:
+                whole = self._stack.fragments.defrag(sd, skb)
+                if whole is None:
+                    return
+                skb = whole
+            else:
+                ip6.ReasmReqds += 1
+                ip6.ReasmOKs += 1
+        self.deliver(sd, skb, route)
+
+    def deliver(self, sd: SoftnetData, skb: Skb, route: int) -> None:
+        """ip6_protocol_deliver_rcu: to the transport protocol behind all extension headers."""
+        hdr = skb.hdr
+        protocol = hdr.l4_protocol
+        stack = self._stack
+        sock = None
+        if protocol == IPPROTO_TCP:
+            sock = stack.tcp.tcp_rcv(sd, skb)
+        elif protocol == IPPROTO_UDP:
+            sock = stack.udp.udp_rcv(sd, skb, route)
+        elif protocol == IPPROTO_ICMPV6:
+            stack.icmp.icmp6_rcv(sd, skb)
+        elif protocol == IPPROTO_NONE:
+            sd.cpu.local_now_ns += self._other_rcv_ns
+            self._drop(sd, skb, DropReason.NOT_SPECIFIED)
+        else:
+            sd.cpu.local_now_ns += self._other_rcv_ns
+            self._snmp.Ip6.InUnknownProtos += 1
+            stack.answers.icmp6_send(sd, skb, ICMPV6_PARAMPROB, ICMPV6_UNK_NEXTHDR)
+            self._drop(sd, skb, DropReason.IP_NOPROTO)
+            return
+        self._snmp.Ip6.InDelivers += 1
+        if (
+            sock is not None
+            and route == LOCAL
+            and not hdr.extension_headers
+            and not hdr.tos & 3
+            and skb.pkt_type == PACKET_HOST
+            and hdr.l4_csum_ok
+            and not hdr.l4_csum_zero
+        ):
+            stack.tables.remember(hdr, sock)
+
+    def _drop(self, sd: SoftnetData, skb: Skb, reason: DropReason) -> None:
+        sd.cpu.local_now_ns += self._skb_free_ns
+        self._net.ledger.drop(skb, reason)

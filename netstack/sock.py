@@ -1,0 +1,155 @@
+"""Socket: the port where softirq code and an application meet.
+
+Models: U7, U9-U11, T5, R14, R15: receive buffer by truesize, a sleeper, epoll, the CPU and hash of the last packet.
+Leaves out: send side, socket filters, memory limits of a whole protocol (PROTO_MEM by tcp_mem/udp_mem).
+Source: include/net/sock.h, net/core/sock.c (6.9).
+
+Softirq code posts an skb to a socket and pays for it; whether the socket takes it is decided in `deliver`, in the one order
+of all posts. An application calls at synchronised times, when every earlier post has been decided.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from emu.settings import SOCK_MIN_RCVBUF_BYTES
+from emu.skb import CHECKSUM_NONE, Skb
+
+if TYPE_CHECKING:
+    from cpus.cpu import Cpu
+    from cpus.process import Process
+    from emu.headers import Headers
+    from netstack.epoll import Epoll
+    from netstack.stack import NetStack
+
+CHECKSUM_BREAK_BYTES: Final = 76
+"""Up to this many bytes of transport header and payload are summed at delivery, longer ones when they are copied (U2)."""
+
+
+def so_rcvbuf(value_bytes: int, rmem_max_bytes: int) -> int:
+    """What setsockopt(SO_RCVBUF, `value_bytes`) makes of the buffer: capped, doubled, at least the minimum (U11)."""
+    return max(min(value_bytes, rmem_max_bytes) * 2, SOCK_MIN_RCVBUF_BYTES)
+
+
+class Socket:
+    """What UDP and TCP sockets share. `rcvbuf_bytes` counts truesize, not payload."""
+
+    in_segs = 0
+    """What one skb adds to TcpInSegs."""
+
+    __slots__ = (
+        "_latency_protocol",
+        "_latency_socket",
+        "_latency_total",
+        "cached",
+        "closed",
+        "epoll",
+        "held_frames",
+        "in_established",
+        "incoming_cpu",
+        "ledger",
+        "name",
+        "net",
+        "rcv_ns",
+        "rcvbuf_bytes",
+        "read_bytes",
+        "read_messages",
+        "recv_ns",
+        "reuseport",
+        "rmem_alloc_bytes",
+        "rxhash",
+        "sk_drops",
+        "sleeper",
+        "snmp",
+        "stack",
+    )
+
+    def __init__(self, stack: NetStack, name: str, rcvbuf_bytes: int) -> None:
+        net = stack.net
+        self.stack = stack
+        self.net = net
+        self.snmp = stack.snmp
+        self.ledger = net.ledger
+        self.name = name
+        self.rcvbuf_bytes = rcvbuf_bytes
+        self.rmem_alloc_bytes = 0
+        self.sleeper: Process | None = None
+        """Process that blocks until there is something to read. Set it in the same step as the one that yields BLOCK."""
+        self.epoll: Epoll | None = None
+        self.rxhash = 0
+        self.incoming_cpu = -1
+        """CPU of the last packet (connected sockets), or what SO_INCOMING_CPU set; -1 for none (U7, T5)."""
+        self.reuseport = False
+        self.rcv_ns = 0
+        """Cost of the protocol's part of receiving one skb, charged to the softirq before the decision."""
+        self.sk_drops = 0
+        """skbs dropped at this socket (the drops column of ss)."""
+        self.held_frames = 0
+        """Wire frames queued here."""
+        self.read_messages = 0
+        self.read_bytes = 0
+        self.recv_ns = 0
+        """Time that the last receive call takes: system call, copies, freeing, and what it takes to reach other CPUs' skbs."""
+        self.closed = False
+        self.in_established = False
+        """sk_state is ESTABLISHED: RFS records readers of such sockets only (R14)."""
+        self.cached: list[Headers] = []
+        """Headers under which the demux remembers this socket."""
+        latencies = net.latencies
+        self._latency_protocol = latencies.protocol.pending
+        self._latency_socket = latencies.socket.pending
+        self._latency_total = latencies.total.pending
+
+    def deliver(self, stamp_ns: int, sender: Cpu, skb: Skb) -> None:
+        """Decide the post of `skb` by the softirq of `sender` at `stamp_ns`."""
+        raise NotImplementedError
+
+    def readable(self) -> bool:
+        """True if a receive call would not block."""
+        raise NotImplementedError
+
+    def frames_held(self) -> int:
+        """Wire frames anywhere in this socket."""
+        return self.held_frames
+
+    def data_ready(self, stamp_ns: int, cpu: Cpu) -> None:
+        """sk_data_ready: wake who sleeps here, on behalf of `cpu`'s softirq."""
+        sleeper = self.sleeper
+        if sleeper is not None:
+            self.sleeper = None
+            cpu.try_to_wake_up(sleeper, stamp_ns, cpu)
+        if self.epoll is not None:
+            self.epoll.notify(self, stamp_ns, cpu)
+
+    def record_flow(self, cpu: Cpu) -> None:
+        """sock_rps_record_flow: remember that this flow's application runs on `cpu` (R14), data or no data (note 17)."""
+        table = self.net.sock_flow_table
+        if table is not None and self.in_established and self.rxhash:
+            table.record(self.rxhash, cpu.index)
+
+    def message_ns(self, reader: Cpu, softirq_cpu: Cpu, skb: Skb) -> int:
+        """Time to take one skb out of the socket on `reader`, besides the copy: `softirq_cpu` touched it last."""
+        costs = self.net.costs
+        ns = costs.recvmsg_ns + costs.skb_free_ns
+        if softirq_cpu is not reader:
+            ns += costs.remote_skb_ns if softirq_cpu.node == reader.node else costs.numa_cross_ns
+        return ns
+
+    def account_read(self, skb: Skb, now_ns: int) -> None:
+        """`skb` has been read in full at `now_ns`."""
+        self.ledger.read_frames += skb.frames
+        self._latency_socket.append(now_ns - skb.stage_ns)
+        self._latency_total.append(now_ns - skb.arrived_ns)
+
+
+def checksum_wrong(skb: Skb) -> bool:
+    """The transport checksum is wrong and no NIC vouched for it. (A COMPLETE sum is the true one, and then does not match.)"""
+    hdr = skb.hdr
+    return not (hdr.l4_csum_ok or hdr.l4_csum_zero or skb.ip_summed == 1)
+
+
+def checksum_ns(csum_ps: int, skb: Skb, l4_bytes: int) -> int:
+    """Time to sum `l4_bytes` in software, if neither the NIC did nor GRO when it merged."""
+    if skb.ip_summed == CHECKSUM_NONE and not skb.hdr.l4_csum_zero and skb.gso_segs <= 1:
+        return csum_ps * l4_bytes // 1000
+    return 0

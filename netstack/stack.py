@@ -1,0 +1,146 @@
+"""NetStack: the protocols of one machine, registered with the core's demux.
+
+Models: handlers for IPv4, IPv6 and ARP, their counters, socket tables, answers.
+Leaves out: transmit, routing tables beyond "is it ours", netfilter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emu.dropreason import DropReason
+from emu.headers import ETH_P_ARP, ETH_P_IP, ETH_P_IPV6
+from emu.skb import PACKET_OTHERHOST, Skb
+from netstack.answers import Answers
+from netstack.epoll import Epoll
+from netstack.fragments import Fragments
+from netstack.icmp import IcmpInput
+from netstack.ip6_input import Ip6Input
+from netstack.ip_input import IpInput
+from netstack.lookup import ANY4, ANY6, Address, Flow, SocketTables
+from netstack.route import Routes
+from netstack.snmp import Snmp
+from netstack.sock import Socket, so_rcvbuf
+from netstack.tcp_input import TcpInput
+from netstack.tcp_listener import TcpListener
+from netstack.tcp_sock import TcpSink, TcpSocket
+from netstack.udp import UdpInput
+from netstack.udp_sock import UdpSink, UdpSocket
+from softirq.net import PacketType
+
+if TYPE_CHECKING:
+    from softirq.net import Net
+    from softirq.softnet_data import SoftnetData
+
+__all__ = ["ANY4", "ANY6", "Epoll", "NetStack", "Socket", "TcpListener", "TcpSink", "TcpSocket", "UdpSink", "UdpSocket"]
+
+
+class NetStack:
+    """IP, UDP, TCP and ICMP on top of `net`. `secret` (32 bits) keys the hash that picks a socket of a reuseport group."""
+
+    def __init__(self, net: Net, secret: int = 0) -> None:
+        self.net = net
+        self.snmp = Snmp(net.rules.counts_ip_out_transmits)
+        self.tables = SocketTables(secret)
+        self.sockets: list[Socket] = []
+        self.routes = Routes(net)
+        self.answers = Answers(self)
+        self.icmp = IcmpInput(self)
+        self.udp = UdpInput(self)
+        self.tcp = TcpInput(self)
+        self.fragments = Fragments(self)
+        self.ip = IpInput(self)
+        self.ip6 = Ip6Input(self)
+        self._arp_ns = net.costs.other_rcv_ns
+        for ptype in (
+            PacketType(ETH_P_IP, self.ip.ip_rcv, self.ip.ip_list_rcv),
+            PacketType(ETH_P_IPV6, self.ip6.ipv6_rcv, self.ip6.ipv6_list_rcv),
+            PacketType(ETH_P_ARP, self._arp_rcv),
+        ):
+            net.ptypes[ptype.ethertype] = ptype
+        net.ledger.holders["sockets"] = self._frames_in_sockets
+        net.ledger.holders["fragments"] = self.fragments.frames_held
+
+    def _frames_in_sockets(self) -> int:
+        return sum(sock.frames_held() for sock in self.sockets)
+
+    def _arp_rcv(self, sd: SoftnetData, skb: Skb) -> None:
+        """arp_rcv: what is for us is taken; no neighbour table is kept."""
+        sd.cpu.local_now_ns += self._arp_ns
+        if skb.pkt_type == PACKET_OTHERHOST:
+            self.net.ledger.drop(skb, DropReason.OTHERHOST)
+        else:
+            self.net.ledger.consumed_frames += skb.frames
+
+    # ---------------------------------------------------------------- what applications open
+
+    def udp_socket(
+        self,
+        port: int,
+        address: bytes = ANY4,
+        *,
+        rcvbuf: int | None = None,
+        peer: Address | None = None,
+        reuseport: bool = False,
+        incoming_cpu: int = -1,
+        gro: bool = False,
+        sink: bool = False,
+    ) -> UdpSocket:
+        """Open a UDP socket on `address` (4 or 16 bytes; ANY6 takes IPv4 too).
+
+        `rcvbuf`: what the application asks for with SO_RCVBUF, in bytes (the kernel doubles it, U11); None: rmem_default.
+        `peer`: (address, port) to connect to. `incoming_cpu`: SO_INCOMING_CPU. `gro`: UDP_GRO. `sink`: an in-kernel user takes the data.
+        Raises ConfigError if the place is taken.
+        """
+        settings = self.net.settings
+        rcvbuf_bytes = settings.rmem_default if rcvbuf is None else so_rcvbuf(rcvbuf, settings.rmem_max)
+        sock = (UdpSink if sink else UdpSocket)(self, (address, port), rcvbuf_bytes, peer)
+        sock.reuseport = reuseport
+        sock.incoming_cpu = incoming_cpu
+        sock.gro = gro
+        self.tables.add_udp(sock.local, peer, sock)
+        self.sockets.append(sock)
+        return sock
+
+    def tcp_listener(
+        self,
+        port: int,
+        address: bytes = ANY4,
+        *,
+        backlog: int = 4096,
+        rcvbuf: int | None = None,
+        reuseport: bool = False,
+        incoming_cpu: int = -1,
+        sink: bool = False,
+        adopts_flows: bool = False,
+    ) -> TcpListener:
+        """Listen on `address` and `port`; connections get `rcvbuf` (as in `udp_socket`) and are sinks if `sink`.
+
+        `backlog`: connections that may wait for accept. `adopts_flows`: data of an unknown flow makes a connection too, as a capture
+        that begins in the middle of flows needs it (a kernel would reset). Raises ConfigError if the place is taken.
+        """
+        listener = TcpListener(self, (address, port), backlog)
+        listener.child_rcvbuf_bytes = None if rcvbuf is None else so_rcvbuf(rcvbuf, self.net.settings.rmem_max)
+        listener.reuseport = reuseport
+        listener.incoming_cpu = incoming_cpu
+        listener.sink = sink
+        listener.adopts_flows = adopts_flows
+        self.tables.add_listener(listener.local, listener)
+        self.sockets.append(listener)
+        return listener
+
+    def tcp_socket(self, flow: Flow, *, rcvbuf: int | None = None, sink: bool = False, rcv_nxt: int = -1) -> TcpSocket:
+        """A connection that exists already. `flow` is `Headers.flow` of its received packets; `rcv_nxt` -1 adopts the first one's.
+
+        `rcvbuf` as in `udp_socket`; None: tcp_rmem with autotuning. Raises ConfigError if the flow has a socket.
+        """
+        rcvbuf_bytes = None if rcvbuf is None else so_rcvbuf(rcvbuf, self.net.settings.rmem_max)
+        return self.establish(flow, rcvbuf_bytes, sink, rcv_nxt)
+
+    def establish(self, flow: Flow, rcvbuf_bytes: int | None, sink: bool, rcv_nxt: int) -> TcpSocket:
+        """Enter a connection with a buffer of exactly `rcvbuf_bytes`."""
+        sock = (TcpSink if sink else TcpSocket)(self, flow, rcvbuf_bytes, rcv_nxt)
+        self.tables.add_established(flow, sock)
+        self.snmp.Tcp.CurrEstab += 1
+        self.sockets.append(sock)
+        return sock
