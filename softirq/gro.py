@@ -15,6 +15,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from emu.gro_shape import GRO_DEEP, GRO_HASH_BUCKETS, GRO_PASS, GroShape
+from emu.headers import ETH_HLEN
 from emu.skb import CHECKSUM_NONE, CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, Skb
 from softirq.gro_merge import MERGE_CHAINED, MERGE_FINISH, MERGE_FREED, MERGE_HOLD
 from softirq.receive import netif_receive_skb_list_internal
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 MAX_GRO_SKBS: Final = 8
 """Packets a bucket holds."""
 SKB_MAX_CSUM_LEVEL: Final = 3
+IPV6_MAXPLEN: Final = 65535
+IPV6_HEADER_BYTES: Final = 40
+GRO_JUMBO_BYTES: Final = 8
+"""Hop-by-hop header that carries the length of an IPv6 packet above 65535 bytes."""
 
 SKB_GSO_TCPV4: Final = 1 << 0
 SKB_GSO_TCP_ECN: Final = 1 << 2
@@ -213,6 +218,10 @@ def napi_gro_complete(sd: SoftnetData, napi: Napi, skb: Skb) -> None:
                 if shape.cwr:
                     gso_type |= SKB_GSO_TCP_ECN
         skb.gso_type = gso_type
+        if skb.len_bytes > IPV6_MAXPLEN and skb.hdr.version == 6:
+            # BIG TCP: the length goes into a hop-by-hop option of 8 bytes.
+            if skb.len_bytes - (skb.hdr.network_offset - ETH_HLEN) - IPV6_HEADER_BYTES > IPV6_MAXPLEN:
+                skb.len_bytes += GRO_JUMBO_BYTES
     gro_normal_one(sd, napi, skb, frames)
 
 

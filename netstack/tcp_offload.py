@@ -1,0 +1,117 @@
+"""TCP's part of GRO.
+
+Models: G12-G18: which segments merge, which end the held packet, which may be held; frag-list GRO for TCP from 6.12 on.
+Leaves out: TLS-decrypted segments, segments that the device merged.
+Source: net/ipv4/tcp_offload.c (6.1, 6.9, 6.12, 6.18); kernel.md section 6.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from emu.gro_shape import GRO_DEEP, IP_ID_FREE, IP_ID_NONE, GroShape
+from emu.headers import TCP_CWR, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG
+from softirq.gro_merge import MERGE_FINISH, MERGE_HOLD, skb_gro_receive, skb_gro_receive_list
+
+if TYPE_CHECKING:
+    from emu.headers import Headers
+    from emu.skb import Skb
+    from softirq.softnet_data import SoftnetData
+
+GRO_LIST_MAX_SEGMENTS: Final = 64
+"""Segments a frag-list packet takes."""
+_CLOSING: Final = TCP_FIN | TCP_SYN | TCP_RST | TCP_PSH | TCP_URG
+_MERGEABLE_BITS: Final = (TCP_CWR | TCP_FIN | TCP_PSH) << 16
+"""Bits of the word of offset, flags and window in which merged segments may differ."""
+_SEQ_MASK: Final = 0xFFFFFFFF
+
+
+class TcpOffload:
+    """What TCP GRO asks of the sockets: `established(sd, skb)` says whether a connection of this host matches. One for all families."""
+
+    __slots__ = ("established",)
+
+    def __init__(self) -> None:
+        self.established: Callable[[SoftnetData, Skb], bool] | None = None
+
+
+def tcp_gro_shape(shape: GroShape, hdr: Headers) -> None:
+    """Add TCP's part to `shape`, whose network part is done. `hdr` has a whole TCP header."""
+    template = hdr.template
+    at = hdr.l4_offset
+    flags = hdr.tcp_flags
+    word = int.from_bytes(template[at + 12 : at + 16], "big")
+    shape.tcp = True
+    shape.csum_ok = hdr.l4_csum_ok
+    shape.key += template[at : at + 4]
+    shape.match += (word & ~_MERGEABLE_BITS).to_bytes(4, "big") + template[at + 8 : at + 12] + hdr.tcp_options
+    shape.word = word
+    shape.cwr = bool(flags & TCP_CWR)
+    shape.closes = bool(flags & _CLOSING)
+    shape.holds = not (shape.closes or shape.flush)
+    shape.merge = tcp_gro_receive
+
+
+def tcp_gro_receive(sd: SoftnetData, p: Skb, skb: Skb, shape: GroShape) -> int:
+    """`skb` meets the held packet `p` of its flow. Returns MERGE_* bits."""
+    held = p.hdr.gro_shape
+    if held is not shape and held is not None and held.kind == GRO_DEEP:
+        held = p.gro_shape
+    assert held is not None
+    length = skb.payload_bytes
+    frames = p.frames
+    mss = p.payload_bytes if frames == 1 else p.gso_size_bytes
+    if (
+        (held is shape or held.match == shape.match)
+        and 0 < length <= mss
+        and skb.seq == (p.seq + p.payload_bytes) & _SEQ_MASK
+        and not (shape.cwr or shape.flush)
+    ):
+        rule = shape.ip_id_rule
+        if rule == IP_ID_NONE:
+            mergeable = True
+        else:
+            distance = (skb.ip_id - p.ip_id) & 0xFFFF
+            if frames > 1 or distance:
+                mergeable = distance == (0 if p.gro_fixed_id else frames)
+            else:
+                mergeable = rule == IP_ID_FREE or sd.net.rules.gro_fixed_id_without_df
+                p.gro_fixed_id = mergeable
+        if shape.outer_ids and mergeable:
+            mergeable = _outer_ids_count(held, shape, frames)
+        if mergeable and held.cwr and sd.net.rules.gro_checks_cwr_difference:
+            mergeable = False
+        if mergeable:
+            if p.gro_flist:
+                bits = _chain(p, skb, length, held, shape)
+            else:
+                bits = skb_gro_receive(sd, p, skb, length, held)
+            if bits:
+                if shape.closes:
+                    p.tcp_flags_merged |= skb.hdr.tcp_flags & (TCP_FIN | TCP_PSH)
+                    return bits | MERGE_FINISH
+                if length < mss:
+                    return bits | MERGE_FINISH
+                return bits
+    skb.gro_flist = p.gro_flist
+    if length > 0 and shape.holds:
+        return MERGE_FINISH | MERGE_HOLD
+    return MERGE_FINISH
+
+
+def _outer_ids_count(held: GroShape, shape: GroShape, frames: int) -> bool:
+    """Do the ids of the outer headers without DF count up?"""
+    return all((new - old) & 0xFFFF == frames for new, old in zip(shape.outer_ids, held.outer_ids, strict=True))
+
+
+def _chain(p: Skb, skb: Skb, length: int, held: GroShape, shape: GroShape) -> int:
+    """rx-gro-list: segments stay as they are, so nothing at all may differ in their flags and checksum states."""
+    if (
+        shape.word != held.word
+        or skb.ip_summed != p.ip_summed
+        or skb.csum_level != p.csum_level
+        or p.frames >= GRO_LIST_MAX_SEGMENTS
+    ):
+        return 0
+    return skb_gro_receive_list(p, skb, length)

@@ -1,0 +1,109 @@
+"""UDP's part of GRO.
+
+Models: G19-G21: who may merge at all (UDP_GRO sockets, rx-udp-gro-forwarding, rx-gro-list), and the segment rules.
+Leaves out: UDP tunnels (VXLAN, FOU, GUE): without a tunnel socket they pass as plain UDP.
+Source: net/ipv4/udp_offload.c (6.1, 6.9); kernel.md section 6.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from emu.gro_shape import GRO_DEEP, IP_ID_FREE, IP_ID_NONE, GroShape
+from softirq.gro import ASK_FRAGLIST, ASK_REFUSED, ASK_SEGMENTS, SKB_GSO_UDP_L4
+from softirq.gro_merge import MERGE_FINISH, MERGE_HOLD, skb_gro_receive, skb_gro_receive_list
+
+if TYPE_CHECKING:
+    from emu.headers import Headers
+    from emu.skb import Skb
+    from softirq.device import NetDevice
+    from softirq.softnet_data import SoftnetData
+
+UDP_GRO_CNT_MAX: Final = 64
+
+
+class UdpOffload:
+    """What UDP GRO asks of the sockets of one address family.
+
+    `encap_needed` is the static key of G20: on once any socket of the family asked for UDP_GRO. `lookup(sd, skb)` finds the receiving
+    socket and says whether it did; None without a socket.
+    """
+
+    __slots__ = ("encap_needed", "lookup")
+
+    def __init__(self) -> None:
+        self.encap_needed = False
+        self.lookup: Callable[[SoftnetData, Skb], bool | None] | None = None
+
+    def ask(self, sd: SoftnetData, dev: NetDevice, skb: Skb) -> int:
+        """G19: an ASK_* answer for `skb`."""
+        wants = self.lookup(sd, skb) if self.encap_needed and self.lookup is not None else None
+        if wants:
+            return ASK_SEGMENTS
+        if dev.rx_gro_list:
+            return ASK_FRAGLIST
+        if wants is None and dev.rx_udp_gro_forwarding:
+            return ASK_SEGMENTS
+        return ASK_REFUSED
+
+
+def udp_gro_shape(shape: GroShape, hdr: Headers) -> None:
+    """Add UDP's part to `shape`, whose network part is done. `hdr` has a whole UDP header."""
+    at = hdr.l4_offset
+    shape.asks = True
+    shape.csum_ok = hdr.l4_csum_ok
+    shape.key += hdr.template[at : at + 4]
+    shape.gso_type = SKB_GSO_UDP_L4
+    if hdr.l4_csum_zero or hdr.l4_bytes_lie != hdr.trailer_bytes:  # ulen is not what is there
+        shape.merge = _pass
+    else:
+        shape.holds = not shape.flush
+        shape.merge = udp_gro_receive_segment
+
+
+def _pass(sd: SoftnetData, p: Skb, skb: Skb, shape: GroShape) -> int:
+    """No checksum, or a length that lies: overtakes what is held."""
+    return 0
+
+
+def udp_gro_receive_segment(sd: SoftnetData, p: Skb, skb: Skb, shape: GroShape) -> int:
+    """`skb` meets the held packet `p` of its flow. Returns MERGE_* bits."""
+    held = p.hdr.gro_shape
+    if held is not None and held.kind == GRO_DEEP:
+        held = p.gro_shape
+    assert held is not None
+    length = skb.payload_bytes
+    if length + skb.hdr.trailer_bytes <= 0:
+        return 0
+    if skb.gro_flist != p.gro_flist or shape.flush:
+        return MERGE_FINISH
+    frames = p.frames
+    first = p.payload_bytes if frames == 1 else p.gso_size_bytes
+    if length > first or held.match != shape.match or not _ids_fit(sd, p, skb, shape, held):
+        return MERGE_FINISH | MERGE_HOLD
+    if p.gro_flist:
+        if skb.ip_summed != p.ip_summed or skb.csum_level != p.csum_level:
+            return 0
+        bits = skb_gro_receive_list(p, skb, length)
+    else:
+        bits = skb_gro_receive(sd, p, skb, length, held)
+    if not bits:
+        return MERGE_FINISH | MERGE_HOLD
+    if length != first or p.frames >= UDP_GRO_CNT_MAX:
+        return bits | MERGE_FINISH
+    return bits
+
+
+def _ids_fit(sd: SoftnetData, p: Skb, skb: Skb, shape: GroShape, held: GroShape) -> bool:
+    """G11 for the datagram's own header, and for outer ones without DF."""
+    frames = p.frames
+    if shape.ip_id_rule != IP_ID_NONE:
+        distance = (skb.ip_id - p.ip_id) & 0xFFFF
+        if frames == 1 and not distance:
+            if shape.ip_id_rule != IP_ID_FREE and not sd.net.rules.gro_fixed_id_without_df:
+                return False
+            p.gro_fixed_id = True
+        elif distance != (0 if p.gro_fixed_id else frames):
+            return False
+    return all((new - old) & 0xFFFF == frames for new, old in zip(shape.outer_ids, held.outer_ids, strict=True))
