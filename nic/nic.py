@@ -237,7 +237,7 @@ class Nic(Actor):
         vector.armed_ns = now_ns
         self._send(vector, now_ns)
         if self._needs_turn(vector):
-            self.clock.wake(self, self.generated_ns)
+            self.clock.wake(self, self._turn_ns())
 
     def _send(self, vector: MsixVector, not_before_ns: int) -> None:
         """Send the interrupt of an armed vector, or send it for an earlier time than before."""
@@ -265,7 +265,7 @@ class Nic(Actor):
             vector.in_flight = None
         self._send(vector, now_ns + 1)
         if self._needs_turn(vector):
-            self.clock.wake(self, max(self.generated_ns, now_ns))
+            self.clock.wake(self, max(self._turn_ns(), now_ns))
 
     def _needs_turn(self, vector: MsixVector) -> bool:
         """Armed, and a frame beyond what is generated could make it interrupt (sooner)."""
@@ -276,6 +276,11 @@ class Nic(Actor):
             return False
         return all(ring.next_event_ns() == NEVER for ring in vector.rings)
 
+    def _turn_ns(self) -> int:
+        """When to generate more for a vector that waits: just before the next frame, at the end of what is generated at the soonest."""
+        next_ns = self.wire.next_ns()
+        return next_ns - 1 if self.generated_ns < next_ns < NEVER else max(self.generated_ns, next_ns)
+
     async def run(self) -> None:
         """The actor: arms its vectors, and generates when an armed one waits for more than is known."""
         clock = self.clock
@@ -284,16 +289,16 @@ class Nic(Actor):
             self.arm(vector, self.local_now_ns)
         unsuspended = 0
         while True:
-            self.turns += 1
-            if any(self._needs_turn(vector) for vector in self.vectors):
-                if self.generated_ns <= self.local_now_ns:
-                    self.generate(self.local_now_ns + 1)
-                    continue
-                next_ns = self.generated_ns
-            else:
+            next_ns = NEVER
+            while any(self._needs_turn(vector) for vector in self.vectors):
+                next_ns = self._turn_ns()
+                if next_ns > self.local_now_ns:
+                    break
+                self.generate(max(self.generated_ns, self.local_now_ns) + 1)
                 next_ns = NEVER
             turns = clock.turns
             await clock.wait_open(self, next_ns)
+            self.turns += 1
             if clock.turns != turns:
                 unsuspended = 0
                 continue
