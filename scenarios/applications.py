@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Final, Protocol
 
-from cpus.cpu import Cpu, Wakeup
+from cpus.cpu import Cpu
 from cpus.process import BLOCK, NICE_0_WEIGHT, USER, Process, Step
-from emu.clock import Actor, Clock
 from emu.errors import ConfigError
 from emu.skb import Skb
 from netstack.epoll import Epoll
@@ -38,7 +37,7 @@ class Receiver(Protocol):
 
 
 class AppThread:
-    """A thread of an application. `allowed` is a mask of CPUs; it starts on `cpu` when a `Launcher` starts it."""
+    """A thread of an application. `allowed` is a mask of CPUs; it starts on `cpu` when `start` is called."""
 
     def __init__(self, name: str, cpu: Cpu, allowed: int, weight: int = NICE_0_WEIGHT) -> None:
         if not allowed >> cpu.index & 1:
@@ -50,22 +49,9 @@ class AppThread:
         """What the thread does. Runs for the first time after construction, so that it may use `self.process`."""
         raise NotImplementedError
 
-
-class Launcher(Actor):
-    """Starts threads when the machine's time begins, in the order given, and then is gone. `rank` is one of the machine's."""
-
-    def __init__(self, rank: int, clock: Clock, threads: Sequence[AppThread]) -> None:
-        super().__init__("launcher", rank)
-        self._clock = clock
-        self._threads = threads
-
-    async def run(self) -> None:
-        """The actor."""
-        await self._clock.enter(self, 0, is_open=False)
-        for thread in self._threads:
-            process = thread.process
-            process.cpu.send(Wakeup(process, False), self.local_now_ns, self.rank)
-        self._clock.leave()
+    def start(self) -> None:
+        """Make the thread runnable on its CPU. To be called before the machine runs: it begins at the machine's time 0."""
+        self.process.cpu.activate(self.process)
 
 
 class Work:

@@ -1,6 +1,5 @@
 """Applications on a running machine: what they read, what it costs, who gets the CPU."""
 
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,7 +7,6 @@ import pytest
 
 from cpus.accounts import IDLE, SYSTEM, USER
 from cpus.cpu import Cpu
-from emu.clock import Actor, Clock
 from emu.errors import ConfigError
 from emu.headers import IPPROTO_UDP, HeaderTable
 from emu.profiles import DEFAULT_PROFILE, profile_for
@@ -17,28 +15,12 @@ from emu.skb import Skb
 from netstack.epoll import Epoll
 from netstack.snmp import Snmp
 from netstack.udp_sock import UdpSocket
-from scenarios.applications import AppThread, Burner, BusyReader, EpollReader, Launcher, Reader, Work, first_cpu
+from scenarios.applications import AppThread, Burner, BusyReader, EpollReader, Reader, Work, first_cpu
 from scenarios.flows import make_headers
 from scenarios.machine import Machine
 
 US, MS = 1_000, 1_000_000
 HDR = make_headers(HeaderTable(), bytes(12), b"\x0a\0\0\2", b"\x0a\0\0\1", IPPROTO_UDP, 1, 2)
-
-
-class Feeder(Actor):
-    """Arms the timers of the CPU that posts."""
-
-    def __init__(self, rank: int, clock: Clock, cpu: Cpu, posts: list[tuple[int, Callable[[Cpu], None]]]) -> None:
-        super().__init__("feeder", rank)
-        self._clock = clock
-        self._cpu = cpu
-        self._posts = posts
-
-    async def run(self) -> None:
-        await self._clock.enter(self, 0, is_open=False)
-        for at_ns, post in self._posts:
-            self._cpu.start_timer(at_ns, post)
-        self._clock.leave()
 
 
 class Host:
@@ -49,7 +31,6 @@ class Host:
         self.cpus = self.machine.cpus
         self.costs = self.machine.net.costs
         self._stack: Any = SimpleNamespace(net=self.machine.net, snmp=Snmp())
-        self._posts: list[tuple[int, Callable[[Cpu], None]]] = []
         self.sent = 0
 
     def socket(self, port: int = 2) -> UdpSocket:
@@ -64,13 +45,12 @@ class Host:
                 cpu.clock.post(cpu, sock, skb)
                 self.sent += 1
 
-        self._posts.append((at_ns, post))
+        self.cpus[-1].start_timer(at_ns, post)
 
     async def run(self, until_ns: int, *threads: AppThread) -> None:
-        machine = self.machine
-        machine.add(Launcher(machine.rank(), machine.clock, threads))
-        machine.add(Feeder(machine.rank(), machine.clock, self.cpus[-1], self._posts))
-        await machine.run(until_ns)
+        for thread in threads:
+            thread.start()
+        await self.machine.run(until_ns)
 
     def spent(self, cpu: int, account: int, now_ns: int) -> int:
         return self.cpus[cpu].accounts.at(now_ns)[account]
