@@ -63,7 +63,7 @@ def open_scenario(what: str = DEFAULT_SCENARIO, options: Options = _NO_OPTIONS) 
     if "/" not in what and "\\" not in what and "\0" not in what:
         built_in = LIBRARY / f"{what}.toml"
         if what in names():
-            return load_scenario(built_in, options, what)
+            return load_scenario(built_in, options, built_in.name)
     if not _is_there(path):
         raise ConfigError(_unknown(what))
     if is_capture(path):

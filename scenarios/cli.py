@@ -55,6 +55,7 @@ app = App(
     version=version,
     default_parameter=Parameter(negative=""),
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 
 
@@ -73,7 +74,7 @@ def run(
     json: Annotated[bool, Parameter(name=["--json", "-j"])] = False,
     batch: Annotated[bool, Parameter(name=["--batch", "-b"])] = False,
     svg: str | None = None,
-    output: Annotated[str | None, Parameter(name=["--output", "-o"])] = None,
+    output: Annotated[str | None, Parameter(name=["--output", "-o"], allow_leading_hyphen=True)] = None,
 ) -> int:
     """Run a scenario, or play a capture, and show it.
 
@@ -181,10 +182,11 @@ def check(file: Annotated[str, Parameter(name="FILE")], /) -> int:
     file
         A scenario file, a capture, or a name that `softnet scenarios` lists.
     """
-    from scenarios.build import build
     from scenarios.catalog import open_scenario
 
     loaded = open_scenario(file)
+    from scenarios.build import build
+
     scenario = loaded.scenario
     seed = scenario.machine.seed
     build(scenario, loaded.origin, 0 if seed is None else seed)
