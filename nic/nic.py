@@ -78,6 +78,7 @@ class Nic(Actor):
         rx_usecs: int = DEFAULT_RX_USECS,
         adaptive_rx: bool = True,
         first_irq: int = 32,
+        bus_info: str = "0000:01:00.0",
     ) -> None:
         super().__init__(dev.name, rank)
         queues = len(dev.queues)
@@ -107,6 +108,7 @@ class Nic(Actor):
             napi = IceNapi(self, vector)
             vector.napis.append(napi)
             dev.napis.append(napi)
+        self.bus_info = bus_info
         self.filtered = 0
         """Frames the MAC filter refused."""
         self.turns = 0
