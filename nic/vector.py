@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from cpus.interrupts import Interrupt
 from emu.clock import NEVER
 from emu.cpumask import format_list
-from emu.errors import ControlError
+from emu.errors import ConfigError, ControlError
 from nic.moderation import Moderation
 from softirq.napi import napi_schedule
 
@@ -55,12 +55,17 @@ class VectorMatrix:
 
         `mask` holds at least one online CPU.
         """
+        best = self.roomiest(mask)
+        if self.free[best] <= 0:
+            raise ControlError(ENOSPC, f"no CPU of {format_list(mask, len(self.cpus))} has an interrupt vector left")
+        return best
+
+    def roomiest(self, mask: int) -> int:
+        """As `choose`, even where no vector is left."""
         best = -1
         for cpu in self.cpus:
-            if mask >> cpu.index & 1 and cpu.online and self.free[cpu.index] > (self.free[best] if best >= 0 else 0):
+            if mask >> cpu.index & 1 and cpu.online and (best < 0 or self.free[cpu.index] > self.free[best]):
                 best = cpu.index
-        if best < 0:
-            raise ControlError(ENOSPC, f"no CPU of {format_list(mask, len(self.cpus))} has an interrupt vector left")
         return best
 
 
@@ -117,7 +122,10 @@ class MsixVector:
     def __init__(
         self, index: int, irq: int, device_name: str, net: Net, matrix: VectorMatrix, moderation: Moderation
     ) -> None:
-        """Vector `index` of the device, interrupt number `irq`, hinted to CPU `index` if that is online (S14), else to none."""
+        """Vector `index` of the device, interrupt number `irq`, hinted to CPU `index` if that is online (S14), else to none.
+
+        Raises ConfigError when no CPU has a vector left for it.
+        """
         self.index = index
         self.irq = irq
         self.name = f"{device_name}-TxRx-{index}"
@@ -129,7 +137,11 @@ class MsixVector:
         online = matrix.online_mask()
         self.hint = 1 << index if online >> index & 1 else 0
         self.affinity = self.hint or (1 << len(matrix.cpus)) - 1
-        self.cpu = matrix.choose(self.affinity & online)
+        self.cpu = matrix.roomiest(self.affinity & online)
+        if matrix.free[self.cpu] <= 0:
+            raise ConfigError(
+                f"{device_name}: no interrupt vector left for {self.name}; a CPU has {VECTORS_PER_CPU}, use fewer vectors"
+            )
         matrix.free[self.cpu] -= 1
         self.irqs = [0] * len(matrix.cpus)
         """Interrupts taken, by CPU."""
@@ -155,7 +167,7 @@ class MsixVector:
                 f"no CPU of the mask is online: name one of {format_list(self.matrix.online_mask(), len(self.irqs))}",
             )
         if not online >> self.cpu & 1:
-            self._move(online)
+            self._move(self.matrix.choose(online))
         self.affinity = mask
 
     def leave(self, index: int) -> None:
@@ -165,10 +177,10 @@ class MsixVector:
             return
         if not self.affinity & online:
             self.affinity = online
-        self._move(self.affinity & online)
+        # The kernel keeps a CPU online whose vectors find no room elsewhere; here the others take more than they have.
+        self._move(self.matrix.roomiest(self.affinity & online))
 
-    def _move(self, mask: int) -> None:
-        target = self.matrix.choose(mask)
+    def _move(self, target: int) -> None:
         self.matrix.free[target] -= 1
         self.matrix.free[self.cpu] += 1
         self.cpu = target

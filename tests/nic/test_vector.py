@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from emu.errors import ControlError
+from emu.errors import ConfigError, ControlError
 from nic.vector import VECTORS_PER_CPU, MsixVector
 from tests.nic.rig import Rig, frame, udp_headers
 
@@ -88,6 +88,19 @@ def test_full_cpus_take_no_vector() -> None:
         made.nic.set_affinity(0, 0b0100)
     assert error.value.errno_name == "ENOSPC"
     assert vectors(made)[0].cpu == 0
+
+
+def test_more_vectors_than_the_cpus_have_are_refused_at_build_time() -> None:
+    with pytest.raises(ConfigError, match=str(VECTORS_PER_CPU)):
+        Rig([], cpus=1, queues=VECTORS_PER_CPU + 1)
+
+
+def test_a_dead_cpus_vector_moves_even_where_no_room_is_left() -> None:
+    made = rig(cpus=2, queues=1)
+    made.matrix.free[1] = 0
+    made.cpus[0].online = False
+    made.nic.cpu_offline(0, 0)
+    assert (vectors(made)[0].cpu, made.matrix.free) == (1, [VECTORS_PER_CPU, -1])
 
 
 def test_a_vector_leaves_an_offline_cpu_within_its_mask_and_loses_the_mask_if_it_must() -> None:
