@@ -51,7 +51,7 @@ SoftirqAction = Callable[["Cpu"], Awaitable[None]]
 class Wakeup(Interrupt):
     """A process becomes runnable on this CPU; from another CPU it came with a reschedule interrupt."""
 
-    __slots__ = ("process", "remote")
+    __slots__ = ("process", "remote", "target")
 
     moves_with_cpu = True
 
@@ -59,9 +59,13 @@ class Wakeup(Interrupt):
         super().__init__()
         self.process = process
         self.remote = remote
+        self.target: Cpu | None = None
+        """Whose `ttwu_pending` counts it."""
 
     def handle(self, cpu: Cpu) -> None:
         """Queue the process and ask for a reschedule if it should run first."""
+        if self.target is not None:
+            self.target.ttwu_pending -= 1
         if self.remote:
             cpu.resched_ipis += 1
             cpu.local_now_ns += cpu.costs.resched_ipi_ns
@@ -115,6 +119,8 @@ class Cpu(Actor):
         self.bh_disabled = 0
         """Depth of local_bh_disable, or of HOLD: hard interrupts are taken, softirqs wait."""
         self.need_resched = False
+        self.ttwu_pending = 0
+        """Wake-ups on their way here: a CPU that has one is not idle to whoever looks for an idle one."""
         self.owed_ns = 0
         """Cost of what this CPU's posts turned out to cause (wake-ups); paid at its next synchronisation."""
         self.runqueue = RunQueue()
@@ -132,18 +138,20 @@ class Cpu(Actor):
     # ---------------------------------------------------------------- time
 
     async def synchronise(self) -> None:
-        """Go on as the earliest actor, everything before decided; a real checkpoint every CHECKPOINT_TURNS calls."""
+        """Go on as the earliest actor, everything before decided and paid; a real checkpoint every CHECKPOINT_TURNS calls."""
         clock = self.clock
-        turns = clock.turns
-        await clock.synchronise(self)
-        if clock.turns == turns:
-            self._unsuspended += 1
-            if self._unsuspended >= CHECKPOINT_TURNS:
+        while True:
+            turns = clock.turns
+            await clock.synchronise(self)
+            if clock.turns == turns:
+                self._unsuspended += 1
+                if self._unsuspended >= CHECKPOINT_TURNS:
+                    self._unsuspended = 0
+                    await trio.lowlevel.checkpoint()
+            else:
                 self._unsuspended = 0
-                await trio.lowlevel.checkpoint()
-        else:
-            self._unsuspended = 0
-        if self.owed_ns:
+            if not self.owed_ns:
+                return
             self.local_now_ns += self.owed_ns
             self.owed_ns = 0
 
@@ -153,9 +161,7 @@ class Cpu(Actor):
         while True:
             await self.synchronise()
             if mailbox.next_ns() > self.local_now_ns:
-                if self.local_now_ns == self.synced_ns:
-                    return
-                continue
+                return
             account = self.accounts.switch(HARDIRQ, self.local_now_ns)
             while (interrupt := mailbox.take(self.synced_ns)) is not None:
                 interrupt.handle(self)
@@ -262,12 +268,18 @@ class Cpu(Actor):
         target = select_cpu(process, self.cpus, _is_idle)
         remote = target is not waker
         waker.owed_ns += waker.costs.sock_wake_ns
-        target.send(Wakeup(process, remote), at_ns + 1, waker.rank)
+        self._send_wakeup(process, target, remote, at_ns + 1, waker.rank)
 
     def move_to(self, process: Process, target: Cpu) -> None:
         """Send a runnable process, off this CPU's queue already, to `target`."""
         process.wake_pending = True
-        target.send(Wakeup(process, remote=True), self.local_now_ns + 1, self.rank)
+        self._send_wakeup(process, target, True, self.local_now_ns + 1, self.rank)
+
+    def _send_wakeup(self, process: Process, target: Cpu, remote: bool, at_ns: int, sender_rank: int) -> None:
+        wakeup = Wakeup(process, remote)
+        wakeup.target = target
+        target.ttwu_pending += 1
+        target.send(wakeup, at_ns, sender_rank)
 
     async def _run_process(self, process: Process) -> None:
         """Run the current process until it blocks, a softirq may run, or somebody else should run."""
@@ -316,7 +328,9 @@ class Cpu(Actor):
             start = self.local_now_ns
             left = runqueue.slice_left_ns()
             until = start + (process.remaining_ns if process.remaining_ns < left else left)
-            await self._open_until(until if until < self.next_tick_ns else self.next_tick_ns)
+            # The tick may have come due during a hard interrupt: then it is taken now.
+            tick_ns = self.next_tick_ns if self.next_tick_ns > start else start
+            await self._open_until(until if until < tick_ns else tick_ns)
             ran = self.local_now_ns - start
             process.remaining_ns -= ran
             runqueue.ran(process, ran)
@@ -338,7 +352,7 @@ class Cpu(Actor):
 
     async def run(self) -> None:
         """The actor: interrupts, softirqs, processes, idle, until the machine is torn down."""
-        await self.clock.enter(self, NEVER)
+        await self.clock.enter(self, 0 if self.runqueue.waiting else self.mailbox.next_ns())
         self.accounts.switch(IDLE, self.local_now_ns)
         while True:
             await self.interruptible()
@@ -358,10 +372,14 @@ class Cpu(Actor):
             if runqueue.current is not None:
                 await self._run_process(runqueue.current)
                 continue
+            if self.softirq_pending and not self.bh_disabled:
+                # Raised outside any interrupt (S7), or held off until now: nobody else would look at it.
+                self.wakeup_softirqd()
+                continue
             self.last_process = None
             self.accounts.switch(IDLE, self.local_now_ns)
             await self._open_until(NEVER)
 
 
 def _is_idle(cpu: Cpu) -> bool:
-    return cpu.is_open and cpu.runqueue.current is None and not cpu.runqueue.waiting and cpu.online
+    return cpu.is_open and cpu.runqueue.current is None and not cpu.runqueue.waiting and not cpu.ttwu_pending

@@ -49,7 +49,10 @@ class _Die(Interrupt):
         self.hotplug = hotplug
 
     def handle(self, cpu: Cpu) -> None:
-        """Leave: processes go to other CPUs, interrupts under way and owners' work follow."""
+        """Leave: processes go to other CPUs, interrupts under way and owners' work follow. Softirqs end first."""
+        if cpu.in_softirq:
+            cpu.send(self, cpu.local_now_ns + 1, cpu.rank)
+            return
         cpu.online = False
         cpu.dying = False
         adopter = self.hotplug.adopter(self.hotplug.cpus)

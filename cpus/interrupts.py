@@ -67,5 +67,5 @@ class Mailbox:
         return waiting
 
 
-LOCAL_TIMER_RANK: Final = 0
+LOCAL_TIMER_RANK: Final = -1
 """Timers of the CPU itself come before what others send at the same time."""

@@ -135,9 +135,8 @@ class RunQueue:
 def select_cpu(process: Process, cpus: list[Cpu], is_idle: Callable[[Cpu], bool]) -> Cpu:
     """Where a woken process shall run: its last CPU if idle or pinned, else the nearest idle allowed CPU, else its last CPU."""
     last = process.cpu
-    if process.pinned and last.online:
-        return last
-    if last.online and is_idle(last):
+    last_is_allowed = last.online and bool(process.allowed >> last.index & 1)
+    if last_is_allowed and (process.pinned or is_idle(last)):
         return last
     best: Cpu | None = None
     for candidate in cpus:
@@ -146,7 +145,7 @@ def select_cpu(process: Process, cpus: list[Cpu], is_idle: Callable[[Cpu], bool]
                 best = candidate
     if best is not None:
         return best
-    if last.online and process.allowed >> last.index & 1:
+    if last_is_allowed:
         return last
     for candidate in cpus:
         if process.allowed >> candidate.index & 1 and candidate.online:
