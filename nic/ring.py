@@ -110,6 +110,11 @@ class RxRing:
         """Frames steered here that nobody has looked at yet."""
         return len(self.frames) - self.tail
 
+    @property
+    def accepted_bytes(self) -> int:
+        """Bytes of the frames that came into the ring, up to the end of the driver's last clean."""
+        return self.polled_bytes + sum(skb.wire_bytes for skb in self.frames[self.head : self.tail])
+
     def advance(self, until_ns: int) -> int:
         """Let the frames that are due by `until_ns` arrive, in order: into the ring while it has descriptors, else dropped.
 

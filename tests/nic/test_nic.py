@@ -114,6 +114,7 @@ def test_a_full_ring_drops_and_the_device_counts() -> None:
     assert ring.dropped == rig.dev.statistics.rx_missed_errors == 300 - len(rig.received) > 0
     assert rig.net.ledger.dropped_frames[DropReason.NIC_RING_FULL] == ring.dropped
     assert ring.peak == 56
+    assert ring.accepted_bytes == 64 * len(rig.received)
     assert rig.net.softnet[0].dropped == 0
 
 
