@@ -143,9 +143,12 @@ class Socket:
 
 
 def checksum_wrong(skb: Skb) -> bool:
-    """The transport checksum is wrong and no NIC vouched for it. (A COMPLETE sum is the true one, and then does not match.)"""
+    """The transport checksum is wrong, and neither the NIC nor GRO vouched for it (UNNECESSARY, PARTIAL: the odd ones).
+
+    A COMPLETE sum is the true one, and then does not match.
+    """
     hdr = skb.hdr
-    return not (hdr.l4_csum_ok or hdr.l4_csum_zero or skb.ip_summed == 1)
+    return not (hdr.l4_csum_ok or hdr.l4_csum_zero or skb.ip_summed & 1)
 
 
 def checksum_ns(csum_ps: int, skb: Skb, l4_bytes: int) -> int:

@@ -18,6 +18,7 @@ from netstack.icmp import IcmpInput
 from netstack.ip6_input import Ip6Input
 from netstack.ip_input import IpInput
 from netstack.lookup import ANY4, ANY6, Address, Flow, SocketTables
+from netstack.offloads import register_offloads
 from netstack.route import Routes
 from netstack.snmp import Snmp
 from netstack.sock import Socket, so_rcvbuf
@@ -51,6 +52,10 @@ class NetStack:
         self.fragments = Fragments(self)
         self.ip = IpInput(self)
         self.ip6 = Ip6Input(self)
+        self.offloads = register_offloads(net)
+        self.offloads.tcp.established = self._has_connection
+        for udp in (self.offloads.udp4, self.offloads.udp6):
+            udp.lookup = self._asked_for_gro
         self._arp_ns = net.costs.other_rcv_ns
         for ptype in (
             PacketType(ETH_P_IP, self.ip.ip_rcv, self.ip.ip_list_rcv),
@@ -60,6 +65,14 @@ class NetStack:
             net.ptypes[ptype.ethertype] = ptype
         net.ledger.holders["sockets"] = self._frames_in_sockets
         net.ledger.holders["fragments"] = self.fragments.frames_held
+
+    def _has_connection(self, sd: SoftnetData, skb: Skb) -> bool:
+        return skb.hdr.flow in self.tables.established
+
+    def _asked_for_gro(self, sd: SoftnetData, skb: Skb) -> bool | None:
+        """For UDP GRO: has the datagram's socket asked for it? None: it has no socket (G19)."""
+        sock = self.tables.udp(skb.hdr, sd.index)
+        return None if sock is None else sock.gro
 
     def _frames_in_sockets(self) -> int:
         return sum(sock.frames_held() for sock in self.sockets)
@@ -98,6 +111,8 @@ class NetStack:
         sock.reuseport = reuseport
         sock.incoming_cpu = incoming_cpu
         sock.gro = gro
+        if gro:
+            self.offloads.udp4.encap_needed = self.offloads.udp6.encap_needed = True
         self.tables.add_udp(sock.local, peer, sock)
         self.sockets.append(sock)
         return sock

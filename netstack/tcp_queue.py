@@ -57,10 +57,7 @@ class Segment:
         self.end_seq = end_seq
         self.truesize_bytes = skb.truesize_bytes
         self.head_frag = skb.head_frag
-        frags = skb.frags
-        if skb.segments is not None:
-            frags += len(skb.segments)
-        self.frags = frags
+        frags = self.frags = skb.frags if skb.gro_last is None else MAX_SKB_FRAGS + 1
         """Page fragments; above 17 the skb has a frag_list and cannot be coalesced."""
         self.tailroom_bytes = (
             0

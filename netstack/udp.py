@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from emu.dropreason import DropReason
 from emu.headers import IPPROTO_UDP, ones_complement_sum
-from emu.skb import CHECKSUM_UNNECESSARY, SKB_TRUESIZE_OVERHEAD_BYTES, Skb
+from emu.skb import SKB_TRUESIZE_OVERHEAD_BYTES, Skb
 from netstack.route import LOCAL
 from netstack.sock import CHECKSUM_BREAK_BYTES, checksum_ns, checksum_wrong
+from netstack.tcp_queue import SKB_BYTES
 from netstack.udp_sock import UDP_HLEN
 
 if TYPE_CHECKING:
@@ -143,8 +144,9 @@ class UdpInput:
         skb.len_bytes -= rest
         skb.frames = 1
         skb.gso_segs = skb.gso_size_bytes = 0
+        saved = 0 if skb.gro_flist else SKB_BYTES
         skb.truesize_bytes = max(
-            skb.truesize_bytes - sum(segment.truesize_bytes - 256 for segment in merged),
+            skb.truesize_bytes - sum(segment.truesize_bytes - saved for segment in merged),
             SKB_TRUESIZE_OVERHEAD_BYTES + skb.wire_bytes,
         )
         first = True
@@ -159,7 +161,7 @@ class UdpInput:
 def _sum_wrong(skb: Skb, ulen: int) -> bool:
     """The checksum over the `ulen` bytes that the UDP header claims, when the IP payload is longer. Unknown bytes count as sound."""
     hdr, data = skb.hdr, skb.data
-    if hdr.l4_csum_zero or skb.ip_summed == CHECKSUM_UNNECESSARY or data is None:
+    if hdr.l4_csum_zero or skb.ip_summed & 1 or data is None:
         return False
     start = hdr.l4_offset
     if len(data) < start + ulen:
