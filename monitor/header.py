@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from monitor.history import Sample
-from monitor.lines import FAINT, HEADING, TROUBLE, WARNING, View, fit, line, plain
+from monitor.lines import FAINT, HEADING, TROUBLE, WARNING, View, cut, fit, line, plain
 from monitor.numbers import clock, duration, per_second_parts, si
 from monitor.rates import Rates
 from monitor.snapshot import Meta, Snapshot
@@ -52,21 +53,21 @@ def conserved_parts(rates: Rates) -> tuple[int, int, int, int]:
 
 
 def conservation_line(rates: Rates, width: int) -> Text:
-    """IN = OUT + DROP + HELD, in whole frames a second."""
-    arrived, out, dropped, held = conserved_parts(rates)
-    share = f"{100 * out / arrived:.1f}% out" if arrived else ""
-    return fit(
-        [
-            (90, f"IN {arrived:,}/s", HEADING),
-            (90, f"= OUT {out:,}", HEADING),
-            (90, f"+ DROP {dropped:,}", TROUBLE if rates.dropped_frames else ""),
-            (90, f"+ HELD {held:,}", ""),
-            (40, f"| {si(rates.per_second(rates.arrived_bytes * 8))}bit/s", ""),
-            (30, share, ""),
-        ],
-        width,
-        gap=" ",
-    )
+    """IN = OUT + DROP + HELD, in whole frames a second: what adds up must be seen to add up, so nothing is abbreviated."""
+    parts = conserved_parts(rates)
+    words = [f" IN {{:{comma}}}/s = OUT {{:{comma}}} + DROP {{:{comma}}} + HELD {{:{comma}}}" for comma in (",", "")]
+    equation = words[0].format(*parts)
+    if len(equation) > width:
+        equation = words[1].format(*parts)
+    text = line((equation, HEADING))
+    if rates.dropped_frames:
+        text.stylize(TROUBLE, equation.index("+ DROP"), equation.index(" + HELD"))
+    arrived, out = parts[:2]
+    share = f" {100 * out / arrived:.1f}% out" if arrived else ""
+    for more in (f" | {si(rates.per_second(rates.arrived_bytes * 8))}bit/s", share):
+        if cell_len(text.plain) + len(more) <= width:
+            text.append(more)
+    return cut(text, width)
 
 
 def squeeze_line(snapshot: Snapshot, rates: Rates, width: int) -> Text:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from typing import Final, TypeVar
 
@@ -26,6 +26,7 @@ class View:
 
     width: int
     height: int
+    _: KW_ONLY
     unicode: bool = True
     keys: bool = True
     """Somebody can press keys."""

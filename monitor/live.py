@@ -144,7 +144,7 @@ async def live(
                     raise InvariantError("; ".join(broken))
                 rates = history.push(snapshot)
                 width, height = terminal.console.size
-                view = View(width, height, terminal.unicode, terminal.keys, screen.help)
+                view = View(width, height, unicode=terminal.unicode, keys=terminal.keys, help=screen.help)
                 try:
                     terminal.show(frame(snapshot, rates, history.samples(), view))
                 except OSError as error:
