@@ -87,9 +87,10 @@ class Rig:
         gro: bool = False,
         release: str = "6.9",
         mtu: int = 1500,
+        machine: type[Machine] = Machine,
         **costs: float,
     ) -> None:
-        self.machine = Machine(cpus, 1, rules_for(release), 1000, round_costs(**costs), seed=1)
+        self.machine = machine(cpus, 1, rules_for(release), 1000, round_costs(**costs), seed=1)
         self.net = self.machine.net
         self.clock = self.machine.clock
         self.cpus = self.machine.cpus
