@@ -216,7 +216,12 @@ class Nic(Actor):
         return ring.advance(now_ns)
 
     def advance(self, now_ns: int) -> None:
-        """Look at the whole NIC at `now_ns`: for samples and control writes."""
+        """Look at the whole NIC at `now_ns`: for samples and control writes.
+
+        At time 0 of a machine that has not begun nothing is generated yet: what is set then holds for the first frame.
+        """
+        if now_ns <= 0 and self.generated_ns < 0:
+            return
         if now_ns > self.generated_ns:
             self.generate(now_ns)
         self._settle_refused(now_ns)

@@ -189,6 +189,21 @@ def test_a_new_indirection_steers_what_has_not_arrived() -> None:
     ]
 
 
+def test_settings_written_before_the_run_hold_for_a_frame_at_time_0() -> None:
+    rig = Rig(at(0), cpus=2, queues=2)
+    rig.nic.set_affinity(0, 0b10)
+    rig.nic.set_coalesce(rx_usecs=10)
+    rig.nic.reconfigure(lambda: rig.rss.set_indirection([0] * 2048))
+    assert rig.nic.wire.generated_frames == 0
+    assert rig.run().irqs == [(0, 1, 0)]
+
+
+def test_two_runs_are_equal() -> None:
+    """trio starts tasks in random order; nothing depends on it."""
+    first, second = (Rig(at(*range(0, 500_000, 700)), cpus=4, queues=4, rx_usecs=20) for _ in range(2))
+    assert outcome(first.run(2_000_000)) == outcome(second.run(2_000_000))
+
+
 def test_a_refused_change_leaves_frames_where_they_were() -> None:
     rig = Rig(at(*range(1000, 11_000, 1000)))
     errors: list[str] = []
