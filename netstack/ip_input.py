@@ -33,6 +33,9 @@ class IpInput:
         self._stack = stack
         self._net = net
         self._snmp = stack.snmp
+        self._ip = stack.snmp.Ip
+        self._ext = stack.snmp.IpExt
+        self._tcp = stack.snmp.Tcp
         self._fast = stack.tables.fast
         self._post = net.clock.post
         self._ip_rcv_ns = net.costs.ip_rcv_ns
@@ -40,8 +43,24 @@ class IpInput:
         self._skb_free_ns = net.costs.skb_free_ns
 
     def ip_rcv(self, sd: SoftnetData, skb: Skb) -> None:
-        """One packet from the demux."""
-        self.ip_list_rcv(sd, [skb])
+        """One packet from the demux: a backlog's way, so as straight as the list path."""
+        cpu = sd.cpu
+        now_ns = cpu.local_now_ns
+        skb.stage_ns = now_ns
+        sock = self._fast.get(skb.hdr)
+        if sock is None or not skb.ip_summed or skb.pkt_type:
+            cpu.local_now_ns = now_ns + self._ip_rcv_ns
+            self._rcv(sd, skb)
+            return
+        cpu.local_now_ns = now_ns + self._ip_rcv_ns + sock.rcv_ns
+        ip = self._ip
+        ip.InReceives += 1
+        ip.InDelivers += 1
+        ext = self._ext
+        ext.InOctets += skb.len_bytes
+        ext.InNoECTPkts += skb.gso_segs or 1
+        self._tcp.InSegs += sock.in_segs
+        self._post(cpu, sock, skb)
 
     def ip_list_rcv(self, sd: SoftnetData, skbs: list[Skb]) -> None:
         """A sublist from the demux (D4). All header checks are paid first, then packet by packet what comes behind (IP2)."""
@@ -70,14 +89,11 @@ class IpInput:
                 self._rcv(sd, skb)
                 now_ns = cpu.local_now_ns
         if straight:
-            snmp = self._snmp
-            ip = snmp.Ip
-            ip.InReceives += straight
-            ip.InDelivers += straight
-            ext = snmp.IpExt
-            ext.InOctets += octets
-            ext.InNoECTPkts += straight + segments
-            snmp.Tcp.InSegs += tcp_segs
+            self._ip.InReceives += straight
+            self._ip.InDelivers += straight
+            self._ext.InOctets += octets
+            self._ext.InNoECTPkts += straight + segments
+            self._tcp.InSegs += tcp_segs
 
     def _rcv(self, sd: SoftnetData, skb: Skb) -> None:
         """ip_rcv_core and ip_rcv_finish, check by check (section 8)."""
