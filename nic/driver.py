@@ -69,6 +69,7 @@ class IceNapi(Napi):
         """ice_clean_rx_irq: take frames while there are any and budget is left, looking again as time goes on; then refill."""
         cpu = sd.cpu
         nic = self.nic
+        arrivals = nic.arrivals
         dev = self.dev
         costs = sd.net.costs
         driver_rx_ns = costs.driver_rx_ns
@@ -79,7 +80,7 @@ class IceNapi(Napi):
         total_bytes = 0
         while done < budget:
             now_ns = cpu.local_now_ns
-            if now_ns > nic.generated_ns:
+            if now_ns > arrivals.generated_ns:
                 nic.generate(now_ns)
             if not ring.advance(now_ns):
                 break

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nic.nic import Nic
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +59,41 @@ class NicStatistics:
     """Frames that the MAC filter refused."""
     queues: tuple[QueueStatistics, ...]
     vectors: tuple[VectorStatistics, ...]
+
+
+def nic_statistics(nic: Nic) -> NicStatistics:
+    """A copy of `nic`'s numbers as they are."""
+    queues: list[QueueStatistics] = []
+    vectors: list[VectorStatistics] = []
+    for vector in nic.vectors:
+        for ring in vector.rings:
+            queues.append(
+                QueueStatistics(
+                    index=ring.index,
+                    vector=vector.index,
+                    ring_size=ring.descriptors,
+                    ring_fill=ring.fill,
+                    ring_peak=ring.peak,
+                    accepted=ring.accepted,
+                    drops=ring.dropped,
+                    packets=ring.polled,
+                    bytes=ring.polled_bytes,
+                )
+            )
+        vectors.append(
+            VectorStatistics(
+                index=vector.index,
+                name=vector.name,
+                irq=vector.irq,
+                cpu=vector.cpu,
+                affinity=vector.affinity,
+                irqs=tuple(vector.irqs),
+                polls=sum(napi.polls for napi in vector.napis),
+                full_polls=sum(napi.full_polls for napi in vector.napis),
+                packets=sum(napi.polled_packets for napi in vector.napis),
+                armed=vector.armed,
+                itr_us=vector.moderation.itr_ns // 1000,
+                adaptive=vector.moderation.adaptive,
+            )
+        )
+    return NicStatistics(nic.dev.name, nic.arrivals.filtered, tuple(queues), tuple(vectors))

@@ -288,7 +288,7 @@ def fix_chunk(nic: Nic, chunk_ns: int) -> None:
     generate: Callable[[int], None] = nic.generate
 
     def generate_chunk(until_ns: int) -> None:
-        nic._chunk_ns = chunk_ns
+        nic.arrivals.chunk_ns = chunk_ns
         generate(until_ns)
 
     nic.generate = generate_chunk  # type: ignore[method-assign]

@@ -51,7 +51,7 @@ def kinds(rig: Rig) -> list[int]:
 def test_the_filter_takes_own_frames_broadcasts_and_known_groups() -> None:
     rig = Rig(arrivals(MAC, OTHER_MAC, BROADCAST_MAC, GROUP, ALL_HOSTS)).run()
     assert kinds(rig) == [PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST]
-    assert rig.nic.filtered == 2
+    assert rig.nic.arrivals.filtered == 2
     assert rig.net.ledger.dropped_frames[DropReason.NIC_MAC_FILTER] == 2
     assert rig.dev.statistics.multicast == 1
     assert (rig.dev.statistics.rx_packets, rig.dev.statistics.rx_errors, rig.dev.statistics.rx_dropped) == (3, 0, 0)
@@ -84,7 +84,7 @@ def test_promiscuous_mode_counts_from_the_moment_it_is_set() -> None:
     rig.at(4500, lambda: rig.nic.reconfigure(promiscuous))
     rig.run()
     assert [skb.arrived_ns for _, _, skb in rig.received] == [5000, 6000, 7000, 8000, 9000, 10000]
-    assert rig.nic.filtered == 4
+    assert rig.nic.arrivals.filtered == 4
 
 
 def test_damaged_and_impossible_frames_are_counted_and_dropped() -> None:

@@ -1,0 +1,185 @@
+"""Arrivals: frames taken from the wire in chunks, ahead of time, and laid on the list of their ring or of the refused.
+
+Models: frame checks (FCS, length), the verdict of `nic.steering` for each frame, the device's error counters.
+Leaves out: flow control.
+Source: kernel.md section 5, C5, C9; ethernet/intel/ice (6.9) for lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from emu.clock import NEVER
+from emu.dropreason import DropReason
+from emu.headers import ETH_HLEN, Headers
+from emu.skb import Skb
+from nic.ring import RX_BUFFER_1536_BYTES, RX_BUFFER_3072_BYTES, RxRing
+
+if TYPE_CHECKING:
+    from emu.ledger import Ledger
+    from nic.steering import Steering
+    from nic.wire import Wire
+    from softirq.device import NetDevice
+
+FCS_BYTES: Final = 4
+FRAME_BYTES_MAX_STANDARD: Final = RX_BUFFER_1536_BYTES - FCS_BYTES
+"""Longest frame (without FCS) the device takes with an MTU up to 1500: one buffer."""
+FRAME_BYTES_MAX_JUMBO: Final = 9728 - FCS_BYTES
+MTU_STANDARD_MAX: Final = 1500
+
+FIRST_CHUNK_NS: Final = 10_000
+MAX_CHUNK_NS: Final = 1_000_000
+MIN_CHUNK_NS: Final = 1_000
+CHUNK_FRAMES: Final = 4096
+"""A chunk with more frames halves the next one, one with less than an eighth doubles it."""
+PLAIN_LIMIT: Final = 1 << 16
+
+
+class Arrivals:
+    """Frames of `wire` on their way to `rings`. Nothing here counts as arrived before its time is looked at."""
+
+    __slots__ = (
+        "_dev",
+        "_frame_bytes_max",
+        "_ledger",
+        "_plain",
+        "_refused",
+        "_rings",
+        "_steering",
+        "_wire",
+        "chunk_ns",
+        "filtered",
+        "generated_ns",
+    )
+
+    def __init__(self, dev: NetDevice, ledger: Ledger, steering: Steering, wire: Wire, rings: list[RxRing]) -> None:
+        self._dev = dev
+        self._ledger = ledger
+        self._steering = steering
+        self._wire = wire
+        self._rings = rings
+        self.generated_ns = -1
+        """Every frame up to this time is steered; NEVER when the sources are exhausted."""
+        self.filtered = 0
+        """Frames the MAC filter refused."""
+        self.chunk_ns = FIRST_CHUNK_NS
+        self._frame_bytes_max = FRAME_BYTES_MAX_STANDARD
+        self._plain: dict[Headers, tuple[Callable[[Skb], None], int, int, int]] = {}
+        """Headers of frames with nothing odd -> (append to the ring's list, hash, its kind, checksum state)."""
+        self._refused: list[tuple[Skb, DropReason]] = []
+        self._use_mtu()
+
+    def generate(self, until_ns: int) -> None:
+        """Steer all frames up to `until_ns` (later than `generated_ns`), and a chunk beyond."""
+        next_ns = self._wire.next_ns()
+        if next_ns == NEVER:
+            self.generated_ns = NEVER
+            return
+        target_ns = until_ns + self.chunk_ns
+        if next_ns > target_ns:
+            # Nothing there for longer than a chunk: be back just before the next frame.
+            self.generated_ns = next_ns - 1
+            return
+        frames = self._wire.fill(target_ns)
+        self.generated_ns = target_ns
+        count = len(frames)
+        if count > CHUNK_FRAMES and self.chunk_ns > MIN_CHUNK_NS:
+            self.chunk_ns //= 2
+        elif count * 8 < CHUNK_FRAMES and self.chunk_ns < MAX_CHUNK_NS:
+            self.chunk_ns *= 2
+        self.settle_refused(until_ns)
+        self._steer(frames)
+
+    def next_turn_ns(self) -> int:
+        """When to generate more for somebody who waits: just before the next frame, at the end of what is generated at the soonest."""
+        next_ns = self._wire.next_ns()
+        return next_ns - 1 if self.generated_ns < next_ns < NEVER else max(self.generated_ns, next_ns)
+
+    def _steer(self, frames: list[Skb]) -> None:
+        plain = self._plain.get
+        limit = self._frame_bytes_max
+        for skb in frames:
+            known = plain(skb.hdr)
+            if known is None or skb.wire_bytes > limit or skb.__class__ is not Skb:
+                self._steer_slowly(skb)
+                continue
+            append, skb.hash, skb.hash_kind, skb.ip_summed = known
+            append(skb)
+
+    def _steer_slowly(self, skb: Skb) -> None:
+        """A frame that is odd, damaged, or the first of its kind."""
+        if skb.wire_bytes > self._frame_bytes_max or skb.wire_bytes < ETH_HLEN:
+            self._refused.append((skb, DropReason.NIC_LENGTH))
+            return
+        if skb.__class__ is not Skb:
+            self._refused.append((skb, DropReason.NIC_FCS))
+            return
+        hdr = skb.hdr
+        verdict = self._steering.verdict(hdr)
+        if verdict.queue < 0:
+            self._refused.append((skb, DropReason.NIC_MAC_FILTER))
+            return
+        ring = self._rings[verdict.queue]
+        skb.hash = verdict.hash
+        skb.hash_kind = verdict.hash_kind
+        skb.ip_summed = verdict.ip_summed
+        if verdict.is_odd:
+            ring.has_odd_frames = True
+            self._steering.apply_odd(skb, verdict)
+        else:
+            if len(self._plain) >= PLAIN_LIMIT:
+                self._plain.clear()
+            self._plain[hdr] = (ring.frames.append, verdict.hash, verdict.hash_kind, verdict.ip_summed)
+        ring.frames.append(skb)
+
+    def settle_refused(self, until_ns: int) -> None:
+        """Count the refused frames that are due by `until_ns` where the device counts them."""
+        refused = self._refused
+        if not refused or refused[0][0].arrived_ns > until_ns:
+            return
+        statistics = self._dev.statistics
+        ledger = self._ledger
+        count = 0
+        for skb, reason in refused:
+            if skb.arrived_ns > until_ns:
+                break
+            count += 1
+            if reason is DropReason.NIC_MAC_FILTER:
+                self.filtered += 1
+            else:
+                statistics.rx_errors += 1
+                if reason is DropReason.NIC_FCS:
+                    statistics.rx_crc_errors += 1
+                else:
+                    statistics.rx_length_errors += 1
+            ledger.arrived_frames += 1
+            ledger.drop(skb, reason)
+        del refused[:count]
+
+    def steer_anew(self) -> None:
+        """Settings have changed: decide again on all frames that have not arrived."""
+        self._steering.forget()
+        self._plain.clear()
+        frames = [skb for skb, _ in self._refused]
+        self._refused.clear()
+        for ring in self._rings:
+            frames += ring.withdraw_pending()
+        frames.sort(key=_number)
+        for skb in frames:
+            self._steering.undo_odd(skb)
+        self._use_mtu()
+        self._steer(frames)
+
+    def _use_mtu(self) -> None:
+        if self._dev.mtu <= MTU_STANDARD_MAX:
+            buffer_bytes, self._frame_bytes_max = RX_BUFFER_1536_BYTES, FRAME_BYTES_MAX_STANDARD
+        else:
+            buffer_bytes, self._frame_bytes_max = RX_BUFFER_3072_BYTES, FRAME_BYTES_MAX_JUMBO
+        for ring in self._rings:
+            if ring.buffer_bytes != buffer_bytes:
+                ring.use_buffers(buffer_bytes, self._frame_bytes_max)
+
+
+def _number(skb: Skb) -> int:
+    return skb.number
