@@ -17,6 +17,7 @@ from cpus.process import BLOCK, NICE_0_WEIGHT, USER, Process, Step
 from emu.errors import ConfigError
 from emu.skb import Skb
 from netstack.epoll import Epoll
+from netstack.tcp_listener import TcpListener
 from netstack.tcp_sock import TcpSocket
 from netstack.udp_sock import UdpSocket
 
@@ -118,14 +119,17 @@ class Reader(ReaderThread):
 
 
 class EpollReader(ReaderThread):
-    """Reads many sockets, UDP or TCP, through an epoll instance of its own: a receive call on each readable one, then it waits
-    again. A TCP call takes up to `TCP_BUFFER_BYTES` and counts as one message; a stream that has ended is closed."""
+    """Reads many sockets, UDP or TCP, through an epoll instance of its own: a receive call on each readable one (accept on a
+    listener), then it waits again. A TCP call takes up to `TCP_BUFFER_BYTES` and counts as one message; a stream that has ended is closed."""
 
     def __init__(
         self, name: str, cpu: Cpu, allowed: int, epoll: Epoll, work: Work, weight: int = NICE_0_WEIGHT
     ) -> None:
         self.epoll = epoll
         self.ended_streams = 0
+        self.deals_to: list[EpollReader] = [self]
+        """Threads that get the connections which this one accepts, in turn."""
+        self._dealt = 0
         super().__init__(name, cpu, allowed, work, weight)
 
     def body(self) -> Generator[Step, None, None]:
@@ -147,11 +151,23 @@ class EpollReader(ReaderThread):
                             self.ended_streams += 1
                             epoll.remove(sock)
                             sock.close()
+                elif isinstance(sock, TcpListener):
+                    self._deal((yield from sock.accept(process)))
+                    continue
                 else:
                     assert isinstance(sock, UdpSocket), f"{self.name} cannot read {sock.name}"
                     ns = self.count((yield from sock.recvmsg(process, work.batch, block=False)))
                 if ns:
                     yield USER, ns
+
+    def _deal(self, connection: TcpSocket) -> None:
+        """Hand an accepted connection to the next thread, which wakes up if there is something to read already."""
+        target = self.deals_to[self._dealt % len(self.deals_to)].epoll
+        self._dealt += 1
+        target.add(connection)
+        if connection.readable():
+            cpu = self.process.cpu
+            target.notify(connection, cpu.local_now_ns, cpu)
 
 
 class BusyReader(ReaderThread):

@@ -16,7 +16,6 @@ from emu.errors import CaptureError, ConfigError, ControlError
 from emu.headers import HeaderTable
 from emu.profiles import profile_for
 from emu.rules import rules_for
-from netstack.offloads import register_offloads
 from netstack.stack import NetStack
 from nic.nic import Nic
 from nic.rss import Rss
@@ -85,7 +84,6 @@ def build(scenario: Scenario, origin: Origin, seed: int, machine_class: type[Mac
     dev.rxhash = scenario.nic.rxhash
     dev.gro = scenario.nic.gro
     machine.net.devices[dev.name] = dev
-    register_offloads(machine.net)
     stack = NetStack(machine.net, machine.random("socket tables").getrandbits(32))
     nic = _build_nic(scenario, machine, dev, Wire(_sources(scenario, recording, table, dev, seed)))
     softirq_controls.contribute_device(machine.tree, machine.net, dev)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from emu.gro_shape import GRO_DEEP, GRO_HASH_BUCKETS, GRO_PASS, GroShape
 from emu.headers import ETH_HLEN
 from emu.skb import CHECKSUM_NONE, CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, Skb
-from softirq.gro_merge import MERGE_CHAINED, MERGE_FINISH, MERGE_FREED, MERGE_HOLD
+from softirq.gro_merge import MERGE_CHAINED, MERGE_FINISH, MERGE_FREED, MERGE_HOLD, GroHeld
 from softirq.receive import netif_receive_skb_list_internal
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ ASK_REFUSED: Final = 0
 ASK_SEGMENTS: Final = 1
 ASK_FRAGLIST: Final = 2
 
+GroKey = tuple[object, ...]
+"""(raw hash, flow key[, stripped VLAN tag])."""
+
+_MERGED_BITS: Final = MERGE_FREED | MERGE_CHAINED
 _BUCKET_MASK: Final = GRO_HASH_BUCKETS - 1
 
 
@@ -94,75 +98,104 @@ def napi_gro_receive(sd: SoftnetData, napi: Napi, skb: Skb) -> GroResult:
     dev = napi.dev
     if not dev.gro:
         return _normal(sd, napi, skb)
-    shape = skb.hdr.gro_shape
-    if shape is None:
-        shape = _learn(sd.net, skb.hdr)
-    if shape.kind == GRO_DEEP:
-        shape = skb.gro_shape = sd.net.offloads[skb.hdr.ethertype].deep_shape(skb)
+    hdr = skb.hdr
+    shape = hdr.gro_shape
     net = sd.net
     cpu = sd.cpu
-    costs = net.costs
-    kind = shape.kind
-    if not shape.flush:
-        summed = skb.ip_summed
-        if summed != CHECKSUM_UNNECESSARY:
-            if shape.csum_ok:
-                if summed == CHECKSUM_NONE:
-                    skb.ip_summed = CHECKSUM_UNNECESSARY
-                    if not skb.hdr.l4_csum_zero:
-                        cpu.local_now_ns += skb.len_bytes * costs.csum_ps // 1000
-            else:
-                kind = GRO_PASS
-    if kind == GRO_PASS:
-        cpu.local_now_ns += costs.gro_early_ns
+    if shape is None or shape.special or dev.rx_gro_list:
+        special = _special(sd, napi, skb)
+        if special is None:
+            return _NORMAL
+        shape = special
+    elif skb.ip_summed != CHECKSUM_UNNECESSARY and not _checksum_passes(sd, skb, shape):
+        cpu.local_now_ns += net.costs.gro_early_ns
         return _normal(sd, napi, skb)
-    if shape.asks or (dev.rx_gro_list and net.rules.tcp_gro_fraglist):
-        answer = net.offloads[skb.hdr.ethertype].ask(sd, dev, skb, shape)
-        if answer == ASK_REFUSED:
-            cpu.local_now_ns += costs.gro_receive_ns
-            return _normal(sd, napi, skb)
-        if answer == ASK_FRAGLIST:
-            skb.gro_flist = True
 
     number = skb.hash
-    key: tuple[object, ...] = (number, shape.key) if skb.vlan_tci < 0 else (number, shape.key, skb.vlan_tci)
+    key: GroKey = (number, shape.key) if skb.vlan_tci < 0 else (number, shape.key, skb.vlan_tci)
     bucket = napi.gro_hash[number & _BUCKET_MASK]
-    p = bucket.get(key)
-    if p is None:
-        cpu.local_now_ns += costs.gro_receive_ns
-        if not (shape.holds and skb.payload_bytes > 0):
-            return _normal(sd, napi, skb)
-    else:
+    if key in bucket:
+        held = bucket[key]
+        if not isinstance(held, GroHeld):
+            held = bucket[key] = GroHeld(sd, held)
         assert shape.merge is not None
-        bits = shape.merge(sd, p, skb, shape)
-        merged = bits & (MERGE_FREED | MERGE_CHAINED)
-        cpu.local_now_ns += costs.gro_merge_ns if merged else costs.gro_receive_ns
+        bits = shape.merge(sd, held, skb, shape)
+        merged = bits & _MERGED_BITS
+        if merged:
+            cpu.local_now_ns += net.costs.gro_merge_ns
+            if bits & MERGE_FINISH:
+                del bucket[key]
+                napi.gro_held -= 1
+                napi_gro_complete(sd, napi, held)
+            return _MERGED_FREE if merged == MERGE_FREED else _MERGED
+        cpu.local_now_ns += net.costs.gro_receive_ns
         if bits & MERGE_FINISH:
             del bucket[key]
             napi.gro_held -= 1
-            napi_gro_complete(sd, napi, p)
-        if merged:
-            return _MERGED_FREE if bits & MERGE_FREED else _MERGED
+            napi_gro_complete(sd, napi, held)
         if not bits & MERGE_HOLD:
             return _normal(sd, napi, skb)
+    else:
+        cpu.local_now_ns += net.costs.gro_receive_ns
+        if not shape.holds or skb.payload_bytes <= 0:
+            return _normal(sd, napi, skb)
+
+    skb.gro_age_ns = cpu.local_now_ns
     if len(bucket) >= MAX_GRO_SKBS:
-        oldest = bucket.pop(next(iter(bucket)))
-        if oldest.frames > 1:
+        oldest_key = next(iter(bucket))
+        oldest = bucket.pop(oldest_key)
+        bucket[key] = skb
+        if isinstance(oldest, GroHeld):
             napi_gro_complete(sd, napi, oldest)
         else:
-            _normal(sd, napi, oldest)
+            napi.rx_list.append(oldest)
+            napi.rx_count = count = napi.rx_count + 1
+            if count >= net.settings.gro_normal_batch:
+                gro_normal_list(sd, napi)
     else:
+        bucket[key] = skb
         napi.gro_held += 1
-    skb.gro_age_ns = cpu.local_now_ns
-    bucket[key] = skb
     return _HELD
 
 
-def _learn(net: Net, hdr: Headers) -> GroShape:
-    """Work out the shape of `hdr` and keep it there."""
+def _special(sd: SoftnetData, napi: Napi, skb: Skb) -> GroShape | None:
+    """Headers not seen before, not worth comparing, not telling enough, or UDP: their shape, or None once `skb` has passed."""
+    net = sd.net
+    hdr = skb.hdr
     offload = net.offloads.get(hdr.ethertype)
-    shape = hdr.gro_shape = GroShape(GRO_PASS) if offload is None else offload.shape(hdr)
+    shape = hdr.gro_shape
+    if shape is None:
+        shape = hdr.gro_shape = GroShape(GRO_PASS) if offload is None else offload.shape(hdr)
+    if shape.kind == GRO_DEEP and offload is not None:
+        shape = skb.gro_shape = offload.deep_shape(skb)
+    passes = skb.ip_summed != CHECKSUM_UNNECESSARY and not _checksum_passes(sd, skb, shape)
+    if passes or shape.kind == GRO_PASS or offload is None:
+        sd.cpu.local_now_ns += net.costs.gro_early_ns
+        _normal(sd, napi, skb)
+        return None
+    dev = napi.dev
+    if shape.asks or (dev.rx_gro_list and net.rules.tcp_gro_fraglist):
+        answer = offload.ask(sd, dev, skb, shape)
+        if answer == ASK_REFUSED:
+            sd.cpu.local_now_ns += net.costs.gro_receive_ns
+            _normal(sd, napi, skb)
+            return None
+        if answer == ASK_FRAGLIST:
+            skb.gro_flist = True
     return shape
+
+
+def _checksum_passes(sd: SoftnetData, skb: Skb, shape: GroShape) -> bool:
+    """Verify the transport checksum that the device did not (G12). With a length that lies it is not looked at."""
+    if shape.flush:
+        return True
+    if not shape.csum_ok:
+        return False
+    if skb.ip_summed == CHECKSUM_NONE:
+        skb.ip_summed = CHECKSUM_UNNECESSARY
+        if not skb.hdr.l4_csum_zero:
+            sd.cpu.local_now_ns += skb.len_bytes * sd.net.costs.csum_ps // 1000
+    return True
 
 
 def _normal(sd: SoftnetData, napi: Napi, skb: Skb) -> GroResult:
@@ -189,22 +222,26 @@ def gro_normal_list(sd: SoftnetData, napi: Napi) -> None:
         return
     napi.rx_list = []
     napi.rx_count = 0
+    napi.delivered_skbs += len(skbs)
     now_ns = sd.cpu.local_now_ns
     sd.net.latencies.gro.pending.extend([now_ns - skb.rx_ns for skb in skbs])
     netif_receive_skb_list_internal(sd, skbs)
 
 
-def napi_gro_complete(sd: SoftnetData, napi: Napi, skb: Skb) -> None:
+def napi_gro_complete(sd: SoftnetData, napi: Napi, held: Skb | GroHeld) -> None:
     """Let a packet go that is held no longer: describe what was merged (G18) and put it on rx_list."""
-    frames = skb.frames
+    if not isinstance(held, GroHeld):
+        gro_normal_one(sd, napi, held, 1)
+        return
+    skb = held.finish()
+    frames = held.frames
     if frames > 1:
-        shape = skb.gro_shape or skb.hdr.gro_shape
-        assert shape is not None
+        shape = held.shape
         gso_type = shape.gso_type
         skb.gso_segs = frames
         if shape.outer_header_bytes:
             skb.encapsulation = True
-        if skb.gro_flist:
+        if held.flist:
             gso_type |= SKB_GSO_FRAGLIST
             if skb.ip_summed == CHECKSUM_NONE:
                 skb.ip_summed = CHECKSUM_UNNECESSARY
@@ -213,7 +250,7 @@ def napi_gro_complete(sd: SoftnetData, napi: Napi, skb: Skb) -> None:
         else:
             skb.ip_summed = CHECKSUM_PARTIAL
             if shape.tcp:
-                if skb.gro_fixed_id:
+                if held.fixed_id:
                     gso_type |= SKB_GSO_TCP_FIXEDID
                 if shape.cwr:
                     gso_type |= SKB_GSO_TCP_ECN
@@ -231,11 +268,19 @@ def napi_gro_flush(sd: SoftnetData, napi: Napi, flush_old: bool) -> None:
         return
     jiffies = sd.net.jiffies
     for bucket in napi.gro_hash:
-        while bucket:
-            key = next(iter(bucket))
-            skb = bucket[key]
-            if flush_old and jiffies.at(skb.gro_age_ns) == jiffies.at(sd.cpu.local_now_ns):
+        if not bucket:
+            continue
+        if not flush_old:
+            waiting = list(bucket.values())
+            bucket.clear()
+            napi.gro_held -= len(waiting)
+            for held in waiting:
+                napi_gro_complete(sd, napi, held)
+            continue
+        for key, held in list(bucket.items()):
+            skb = held.skb if isinstance(held, GroHeld) else held
+            if jiffies.at(skb.gro_age_ns) == jiffies.at(sd.cpu.local_now_ns):
                 break
             del bucket[key]
             napi.gro_held -= 1
-            napi_gro_complete(sd, napi, skb)
+            napi_gro_complete(sd, napi, held)

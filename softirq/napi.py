@@ -15,6 +15,7 @@ from emu.gro_shape import GRO_HASH_BUCKETS
 if TYPE_CHECKING:
     from emu.skb import Skb
     from softirq.device import NetDevice
+    from softirq.gro_merge import GroHeld
     from softirq.softnet_data import SoftnetData
 
 NAPI_POLL_WEIGHT: Final = 64
@@ -34,8 +35,9 @@ class Napi:
         self.disable = False
         self.npsvc = False
         self.prefer_busy_poll = False
-        self.gro_hash: list[dict[tuple[object, ...], Skb]] = [{} for _ in range(GRO_HASH_BUCKETS)]
-        """Held packets per bucket, oldest first, by (raw hash, flow key of `GroShape`[, VLAN tag])."""
+        self.gro_hash: list[dict[tuple[object, ...], Skb | GroHeld]] = [{} for _ in range(GRO_HASH_BUCKETS)]
+        """Held packets per bucket, oldest first, by (raw hash, flow key of `GroShape`[, VLAN tag]); a packet that met another of its
+        flow is kept as its `GroHeld`."""
         self.gro_held = 0
         """Packets held over all buckets."""
         self.rx_list: list[Skb] = []
@@ -51,6 +53,8 @@ class Napi:
         self.polled_packets = 0
         self.full_polls = 0
         self.completions = 0
+        self.delivered_skbs = 0
+        """Handed over by GRO, merged or not."""
 
     def poll(self, sd: SoftnetData, budget: int) -> int:
         """Process up to `budget` packets; returns how many. Less than `budget` means it completed itself (N7)."""
@@ -60,8 +64,8 @@ class Napi:
         """Frames held by GRO or waiting on rx_list."""
         total = sum(skb.frames for skb in self.rx_list)
         for bucket in self.gro_hash:
-            for skb in bucket.values():
-                total += skb.frames
+            for held in bucket.values():
+                total += held.frames
         return total
 
     def schedule_prep(self) -> bool:
