@@ -32,7 +32,7 @@ IP_ID_FREE: Final = 2
 """IPv4 with DF: fixed or counting, as the second packet says."""
 
 MergeFunction = Callable[[Any, Any, Any, "GroShape"], int]
-"""(SoftnetData, held Skb, new Skb, its shape) -> MERGE_* bits of `softirq.gro_merge`."""
+"""(SoftnetData, GroHeld, new Skb, its shape) -> MERGE_* bits, see `softirq.gro_merge`."""
 
 
 class GroShape:
@@ -52,8 +52,10 @@ class GroShape:
         "kind",
         "match",
         "merge",
+        "merges",
         "outer_header_bytes",
         "outer_ids",
+        "special",
         "tcp",
         "word",
     )
@@ -61,6 +63,8 @@ class GroShape:
     def __init__(self, kind: int) -> None:
         self.kind = kind
         """GRO_PASS, GRO_LOOK or GRO_DEEP."""
+        self.special = kind != GRO_LOOK
+        """More is to be done than a comparison by `key`: not GRO_LOOK, or `asks`."""
         self.csum_ok = False
         """The transport checksum holds, or is not wanted (UDP without one)."""
         self.key = b""
@@ -75,6 +79,8 @@ class GroShape:
         self.closes = False
         """TCP with URG, PSH, RST, SYN or FIN (G16)."""
         self.cwr = False
+        self.merges = False
+        """Nothing in this packet alone forbids merging it into one before it (lengths, CWR)."""
         self.tcp = False
         self.ipv6 = False
         """The outermost network header is IPv6: which size limit holds (G23)."""

@@ -57,7 +57,7 @@ class Skb:
     head_frag = True
     """Head is a page fragment (build_skb), not kmalloc (G24)."""
     frags = 0
-    """Page fragments the driver attached (payload split from headers)."""
+    """Page fragments: those the driver attached (behind what the head holds, see `split`), then those GRO added."""
     vlans_removed = 0
     """Tags of the frame itself that the demux has taken off (skb_vlan_untag)."""
     rps_table: Any = None
@@ -71,19 +71,17 @@ class Skb:
     rx_ns = 0
     """When the driver picked it from the ring."""
 
-    # GRO (napi_gro_cb), valid while held; what describes a merged packet stays with it.
+    # GRO: what describes a merged packet. While it is held, its `GroHeld` knows better (softirq/gro_merge.py).
     csum_level = 0
     """CHECKSUM_UNNECESSARY: checksums verified beyond the first."""
+    split = False
+    """The head holds headers only: all payload lies in `frags`."""
     gro_age_ns = 0
     """When it was held."""
     gro_shape: GroShape | None = None
     """Shape of this frame alone, where its `Headers` cannot tell (GRO_DEEP)."""
-    gro_fixed_id = False
-    """Merged segments all bear one IP id (G11)."""
     gro_flist = False
     """Merged by frag_list, each segment as it came (rx-gro-list)."""
-    gro_last: Skb | None = None
-    """The skb whose page fragments grow: the last one chained on frag_list; None: the held packet itself (G24)."""
     chained = False
     """Hangs on frag_list of the packet it was merged into."""
     encapsulation = False

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from emu.gro_shape import GRO_DEEP, IP_ID_FREE, IP_ID_NONE, GroShape
+from emu.gro_shape import IP_ID_FREE, IP_ID_NONE, GroShape
 from emu.headers import TCP_CWR, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG
-from softirq.gro_merge import MERGE_FINISH, MERGE_HOLD, skb_gro_receive, skb_gro_receive_list
+from softirq.gro_merge import MERGE_FINISH, MERGE_HOLD, GroHeld, skb_gro_receive, skb_gro_receive_list
 
 if TYPE_CHECKING:
     from emu.headers import Headers
@@ -50,68 +50,63 @@ def tcp_gro_shape(shape: GroShape, hdr: Headers) -> None:
     shape.cwr = bool(flags & TCP_CWR)
     shape.closes = bool(flags & _CLOSING)
     shape.holds = not (shape.closes or shape.flush)
+    shape.merges = not (shape.cwr or shape.flush)
     shape.merge = tcp_gro_receive
 
 
-def tcp_gro_receive(sd: SoftnetData, p: Skb, skb: Skb, shape: GroShape) -> int:
-    """`skb` meets the held packet `p` of its flow. Returns MERGE_* bits."""
-    held = p.hdr.gro_shape
-    if held is not shape and held is not None and held.kind == GRO_DEEP:
-        held = p.gro_shape
-    assert held is not None
+def tcp_gro_receive(sd: SoftnetData, held: GroHeld, skb: Skb, shape: GroShape) -> int:
+    """`skb` meets the held packet of its flow. Returns MERGE_* bits."""
     length = skb.payload_bytes
-    frames = p.frames
-    mss = p.payload_bytes if frames == 1 else p.gso_size_bytes
+    first = held.shape
     if (
-        (held is shape or held.match == shape.match)
-        and 0 < length <= mss
-        and skb.seq == (p.seq + p.payload_bytes) & _SEQ_MASK
-        and not (shape.cwr or shape.flush)
+        shape.merges
+        and 0 < length <= held.mss
+        and skb.seq == held.next_seq
+        and (first is shape or first.match == shape.match)
     ):
         rule = shape.ip_id_rule
-        if rule == IP_ID_NONE:
-            mergeable = True
-        else:
-            distance = (skb.ip_id - p.ip_id) & 0xFFFF
-            if frames > 1 or distance:
-                mergeable = distance == (0 if p.gro_fixed_id else frames)
+        mergeable = True
+        if rule != IP_ID_NONE:
+            distance = (skb.ip_id - held.ip_id) & 0xFFFF
+            if distance or held.frames > 1:
+                mergeable = distance == (0 if held.fixed_id else held.frames)
             else:
-                mergeable = rule == IP_ID_FREE or sd.net.rules.gro_fixed_id_without_df
-                p.gro_fixed_id = mergeable
+                mergeable = held.fixed_id = rule == IP_ID_FREE or sd.net.rules.gro_fixed_id_without_df
         if shape.outer_ids and mergeable:
-            mergeable = _outer_ids_count(held, shape, frames)
-        if mergeable and held.cwr and sd.net.rules.gro_checks_cwr_difference:
-            mergeable = False
+            mergeable = outer_ids_count(held, shape)
+        if first.cwr and mergeable:
+            mergeable = not sd.net.rules.gro_checks_cwr_difference
         if mergeable:
-            if p.gro_flist:
-                bits = _chain(p, skb, length, held, shape)
-            else:
-                bits = skb_gro_receive(sd, p, skb, length, held)
+            bits = _chain(held, skb, length, shape) if held.flist else skb_gro_receive(held, skb, length)
             if bits:
+                held.next_seq = (held.next_seq + length) & _SEQ_MASK
                 if shape.closes:
-                    p.tcp_flags_merged |= skb.hdr.tcp_flags & (TCP_FIN | TCP_PSH)
+                    held.skb.tcp_flags_merged |= skb.hdr.tcp_flags & (TCP_FIN | TCP_PSH)
                     return bits | MERGE_FINISH
-                if length < mss:
+                if length < held.mss:
                     return bits | MERGE_FINISH
                 return bits
-    skb.gro_flist = p.gro_flist
     if length > 0 and shape.holds:
+        if held.flist != skb.gro_flist:
+            skb.gro_flist = held.flist
         return MERGE_FINISH | MERGE_HOLD
     return MERGE_FINISH
 
 
-def _outer_ids_count(held: GroShape, shape: GroShape, frames: int) -> bool:
+def outer_ids_count(held: GroHeld, shape: GroShape) -> bool:
     """Do the ids of the outer headers without DF count up?"""
-    return all((new - old) & 0xFFFF == frames for new, old in zip(shape.outer_ids, held.outer_ids, strict=True))
+    frames = held.frames
+    return all((new - old) & 0xFFFF == frames for new, old in zip(shape.outer_ids, held.shape.outer_ids, strict=True))
 
 
-def _chain(p: Skb, skb: Skb, length: int, held: GroShape, shape: GroShape) -> int:
+def _chain(held: GroHeld, skb: Skb, length: int, shape: GroShape) -> int:
     """rx-gro-list: segments stay as they are, so nothing at all may differ in their flags and checksum states."""
+    first = held.skb
     if (
-        shape.word != held.word
-        or skb.ip_summed != p.ip_summed
-        or skb.csum_level != p.csum_level
-        or p.frames >= GRO_LIST_MAX_SEGMENTS
+        shape.word != held.shape.word
+        or skb.ip_summed != first.ip_summed
+        or skb.csum_level != first.csum_level
+        or held.frames >= GRO_LIST_MAX_SEGMENTS
     ):
         return 0
-    return skb_gro_receive_list(p, skb, length)
+    return skb_gro_receive_list(held, skb, length)

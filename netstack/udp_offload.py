@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from emu.gro_shape import GRO_DEEP, IP_ID_FREE, IP_ID_NONE, GroShape
+from emu.gro_shape import IP_ID_FREE, IP_ID_NONE, GroShape
+from netstack.tcp_offload import outer_ids_count
 from softirq.gro import ASK_FRAGLIST, ASK_REFUSED, ASK_SEGMENTS, SKB_GSO_UDP_L4
-from softirq.gro_merge import MERGE_FINISH, MERGE_HOLD, skb_gro_receive, skb_gro_receive_list
+from softirq.gro_merge import MERGE_FINISH, MERGE_HOLD, GroHeld, skb_gro_receive, skb_gro_receive_list
 
 if TYPE_CHECKING:
     from emu.headers import Headers
@@ -51,7 +52,7 @@ class UdpOffload:
 def udp_gro_shape(shape: GroShape, hdr: Headers) -> None:
     """Add UDP's part to `shape`, whose network part is done. `hdr` has a whole UDP header."""
     at = hdr.l4_offset
-    shape.asks = True
+    shape.asks = shape.special = True
     shape.csum_ok = hdr.l4_csum_ok
     shape.key += hdr.template[at : at + 4]
     shape.gso_type = SKB_GSO_UDP_L4
@@ -62,48 +63,43 @@ def udp_gro_shape(shape: GroShape, hdr: Headers) -> None:
         shape.merge = udp_gro_receive_segment
 
 
-def _pass(sd: SoftnetData, p: Skb, skb: Skb, shape: GroShape) -> int:
+def _pass(sd: SoftnetData, held: GroHeld, skb: Skb, shape: GroShape) -> int:
     """No checksum, or a length that lies: overtakes what is held."""
     return 0
 
 
-def udp_gro_receive_segment(sd: SoftnetData, p: Skb, skb: Skb, shape: GroShape) -> int:
-    """`skb` meets the held packet `p` of its flow. Returns MERGE_* bits."""
-    held = p.hdr.gro_shape
-    if held is not None and held.kind == GRO_DEEP:
-        held = p.gro_shape
-    assert held is not None
+def udp_gro_receive_segment(sd: SoftnetData, held: GroHeld, skb: Skb, shape: GroShape) -> int:
+    """`skb` meets the held packet of its flow. Returns MERGE_* bits."""
     length = skb.payload_bytes
     if length + skb.hdr.trailer_bytes <= 0:
         return 0
-    if skb.gro_flist != p.gro_flist or shape.flush:
+    if skb.gro_flist != held.flist or shape.flush:
         return MERGE_FINISH
-    frames = p.frames
-    first = p.payload_bytes if frames == 1 else p.gso_size_bytes
-    if length > first or held.match != shape.match or not _ids_fit(sd, p, skb, shape, held):
+    first = held.shape
+    if length > held.mss or (first is not shape and first.match != shape.match) or not _ids_fit(sd, held, skb, shape):
         return MERGE_FINISH | MERGE_HOLD
-    if p.gro_flist:
-        if skb.ip_summed != p.ip_summed or skb.csum_level != p.csum_level:
+    if held.flist:
+        if skb.ip_summed != held.skb.ip_summed or skb.csum_level != held.skb.csum_level:
             return 0
-        bits = skb_gro_receive_list(p, skb, length)
+        bits = skb_gro_receive_list(held, skb, length)
     else:
-        bits = skb_gro_receive(sd, p, skb, length, held)
+        bits = skb_gro_receive(held, skb, length)
     if not bits:
         return MERGE_FINISH | MERGE_HOLD
-    if length != first or p.frames >= UDP_GRO_CNT_MAX:
+    if length != held.mss or held.frames >= UDP_GRO_CNT_MAX:
         return bits | MERGE_FINISH
     return bits
 
 
-def _ids_fit(sd: SoftnetData, p: Skb, skb: Skb, shape: GroShape, held: GroShape) -> bool:
+def _ids_fit(sd: SoftnetData, held: GroHeld, skb: Skb, shape: GroShape) -> bool:
     """G11 for the datagram's own header, and for outer ones without DF."""
-    frames = p.frames
     if shape.ip_id_rule != IP_ID_NONE:
-        distance = (skb.ip_id - p.ip_id) & 0xFFFF
-        if frames == 1 and not distance:
-            if shape.ip_id_rule != IP_ID_FREE and not sd.net.rules.gro_fixed_id_without_df:
+        distance = (skb.ip_id - held.ip_id) & 0xFFFF
+        if distance or held.frames > 1:
+            if distance != (0 if held.fixed_id else held.frames):
                 return False
-            p.gro_fixed_id = True
-        elif distance != (0 if p.gro_fixed_id else frames):
-            return False
-    return all((new - old) & 0xFFFF == frames for new, old in zip(shape.outer_ids, held.outer_ids, strict=True))
+        else:
+            held.fixed_id = shape.ip_id_rule == IP_ID_FREE or sd.net.rules.gro_fixed_id_without_df
+            if not held.fixed_id:
+                return False
+    return not shape.outer_ids or outer_ids_count(held, shape)

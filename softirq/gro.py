@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from emu.headers import Headers
     from softirq.device import NetDevice
     from softirq.napi import Napi
-    from softirq.net import Net
     from softirq.softnet_data import SoftnetData
 
 MAX_GRO_SKBS: Final = 8

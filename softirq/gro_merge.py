@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from emu.gro_shape import GroShape
 from emu.headers import IPPROTO_TCP
 from emu.skb import SPLIT_HEAD_TRUESIZE_BYTES, Skb
 from softirq.device import GRO_LEGACY_MAX_SIZE_BYTES
 
 if TYPE_CHECKING:
-    from emu.gro_shape import GroShape
     from softirq.softnet_data import SoftnetData
 
 MAX_SKB_FRAGS: Final = 17
@@ -31,70 +31,129 @@ MERGE_FREED: Final = 4
 MERGE_HOLD: Final = 8
 """Not merged: hold the new packet in its turn."""
 
+_SEQ_MASK: Final = 0xFFFFFFFF
 
-def skb_gro_receive(sd: SoftnetData, p: Skb, skb: Skb, length: int, held: GroShape) -> int:
-    """Append `length` bytes of `skb`'s payload to `p`, whose shape is `held`. Returns MERGE_CHAINED, MERGE_FREED or, if too big, 0."""
-    total = p.len_bytes + length
-    dev = p.dev
-    if held.ipv6:
-        limit = dev.gro_max_size_bytes
-    elif sd.net.rules.gro_ipv4_big_tcp:
-        limit = dev.gro_ipv4_max_size_bytes
-    else:
-        limit = dev.gro_max_size_bytes
-    if total >= limit or (total >= GRO_LEGACY_MAX_SIZE_BYTES and not _big_tcp(sd, p, held)):
+
+class GroHeld:
+    """A held packet that has met a second one of its flow: what napi_gro_cb keeps, and the growing packet's sums.
+
+    `finish` writes the sums into the skb. The size limit is read once, when this is made.
+    """
+
+    __slots__ = (
+        "chained",
+        "fixed_id",
+        "flist",
+        "frags",
+        "frames",
+        "ip_id",
+        "len_bytes",
+        "limit_bytes",
+        "mss",
+        "next_seq",
+        "segments",
+        "shape",
+        "skb",
+        "truesize_bytes",
+    )
+
+    def __init__(self, sd: SoftnetData, skb: Skb) -> None:
+        shape = skb.gro_shape or skb.hdr.gro_shape
+        assert shape is not None
+        self.skb = skb
+        self.shape: GroShape = shape
+        self.frames = 1
+        self.mss = skb.payload_bytes
+        """Payload of the first segment (G17)."""
+        self.next_seq = (skb.seq + skb.payload_bytes) & _SEQ_MASK
+        self.ip_id = skb.ip_id
+        self.fixed_id = False
+        """The segments all bear one IP id (G11)."""
+        self.flist = skb.gro_flist
+        self.len_bytes = skb.len_bytes
+        self.truesize_bytes = skb.truesize_bytes
+        self.frags = skb.frags
+        """Page fragments of the skb that grows: the packet itself or the last one on its frag_list."""
+        self.chained = False
+        """Something is on frag_list."""
+        self.segments: list[Skb] = []
+        self.limit_bytes = size_limit_bytes(sd, skb, shape)
+
+    def finish(self) -> Skb:
+        """Write the sums into the skb and return it."""
+        skb = self.skb
+        if self.frames > 1:
+            skb.frames = self.frames
+            skb.payload_bytes += self.len_bytes - skb.len_bytes
+            skb.len_bytes = self.len_bytes
+            skb.truesize_bytes = self.truesize_bytes
+            skb.segments = self.segments
+            skb.gso_size_bytes = self.mss
+            if not self.chained and self.frags:
+                skb.frags = self.frags
+        return skb
+
+
+def size_limit_bytes(sd: SoftnetData, skb: Skb, shape: GroShape) -> int:
+    """Network-layer length that a packet beginning with `skb` stays below (G22, G23)."""
+    dev = skb.dev
+    big = sd.net.rules.gro_ipv4_big_tcp
+    limit: int = dev.gro_ipv4_max_size_bytes if big and not shape.ipv6 else dev.gro_max_size_bytes
+    if limit > GRO_LEGACY_MAX_SIZE_BYTES:
+        hdr = skb.hdr
+        grows = shape.tcp and not shape.outer_header_bytes
+        if not big:
+            grows = grows and shape.ipv6 and not hdr.extension_headers and hdr.l4_protocol == IPPROTO_TCP
+        if not grows:
+            return GRO_LEGACY_MAX_SIZE_BYTES
+    return limit
+
+
+def skb_gro_receive(held: GroHeld, skb: Skb, length: int) -> int:
+    """Append `length` bytes of `skb`'s payload to what is held. Returns MERGE_CHAINED, MERGE_FREED or, if too big, 0."""
+    total = held.len_bytes + length
+    if total >= held.limit_bytes:
         return 0
-    last = p.gro_last or p
     frags = skb.frags
-    if frags:  # the payload lies in page fragments already
-        count = last.frags + frags
+    if not frags:  # the head becomes a fragment
+        count = held.frags + 1 if skb.head_frag else MAX_SKB_FRAGS + 1
+        saved = SKB_STRUCT_BYTES
+    elif skb.split:
+        count = held.frags + frags
         saved = SPLIT_HEAD_TRUESIZE_BYTES
-    else:  # the head becomes a fragment
-        count = last.frags + 1 if skb.head_frag else MAX_SKB_FRAGS + 1
+    else:
+        count = held.frags + 1 + frags if skb.head_frag else MAX_SKB_FRAGS + 1
         saved = SKB_STRUCT_BYTES
     if count <= MAX_SKB_FRAGS:
-        last.frags = count
-        p.truesize_bytes += skb.truesize_bytes - saved
+        held.frags = count
+        held.truesize_bytes += skb.truesize_bytes - saved
         bits = MERGE_FREED
     else:
-        skb.chained = True
-        p.gro_last = skb
-        p.truesize_bytes += skb.truesize_bytes
+        chain(held, skb)
         bits = MERGE_CHAINED
-    if p.frames == 1:
-        p.gso_size_bytes = p.payload_bytes
-        p.segments = [skb]
-    else:
-        p.segments.append(skb)  # type: ignore[union-attr]
-    p.frames += 1
-    p.payload_bytes += length
-    p.len_bytes = total
+    held.segments.append(skb)
+    held.frames += 1
+    held.len_bytes = total
     return bits
 
 
-def _big_tcp(sd: SoftnetData, p: Skb, held: GroShape) -> bool:
-    """G23: may `p` pass 64 KiB? `held` is its shape."""
-    if not held.tcp or held.outer_header_bytes:
-        return False
-    if sd.net.rules.gro_ipv4_big_tcp:
-        return True
-    hdr = p.hdr
-    return held.ipv6 and not hdr.extension_headers and hdr.l4_protocol == IPPROTO_TCP
-
-
-def skb_gro_receive_list(p: Skb, skb: Skb, length: int) -> int:
-    """Chain `skb` as it is (rx-gro-list). Returns MERGE_CHAINED or, if too big, 0."""
-    if p.len_bytes + skb.len_bytes >= GRO_LEGACY_MAX_SIZE_BYTES:
-        return 0
+def chain(held: GroHeld, skb: Skb) -> None:
+    """Put `skb` on frag_list; from now on its fragments grow."""
     skb.chained = True
-    p.gro_last = skb
-    if p.frames == 1:
-        p.gso_size_bytes = p.payload_bytes
-        p.segments = [skb]
-    else:
-        p.segments.append(skb)  # type: ignore[union-attr]
-    p.frames += 1
-    p.payload_bytes += length
-    p.len_bytes += length
-    p.truesize_bytes += skb.truesize_bytes
+    if not held.chained:
+        held.chained = True
+        if held.frags:
+            held.skb.frags = held.frags
+    held.frags = skb.frags
+    held.truesize_bytes += skb.truesize_bytes
+
+
+def skb_gro_receive_list(held: GroHeld, skb: Skb, length: int) -> int:
+    """Chain `skb` as it is (rx-gro-list). Returns MERGE_CHAINED or, if too big, 0."""
+    if held.len_bytes + skb.len_bytes >= GRO_LEGACY_MAX_SIZE_BYTES:
+        return 0
+    chain(held, skb)
+    held.segments.append(skb)
+    held.frames += 1
+    held.len_bytes += length
     return MERGE_CHAINED

@@ -185,6 +185,7 @@ class HandDevice:
             head = split_at(frame.data)
             if head < frame.wire_bytes:
                 skb.frags = 1
+                skb.split = True
                 self.split[laid.number] = head
         return skb
 
