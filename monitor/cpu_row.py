@@ -104,7 +104,7 @@ def row(
         text.append(f"{processed:>7}")
         text.append(f"{dropped:>7}", lost)
         text.append(f"{sqz:>6}{by_cause:>11}{si(per_second(rate.received_rps)):>7}{si(per_second(rate.ipis_sent)):>7}")
-        text.append(f"{qlen:>7} {ksoftirqd:<2} ")
+        text.append(f"{qlen if qlen < 1_000_000 else si(qlen):>7} {ksoftirqd:<2} ")
         if note is not None:
             text.append_text(note)
     else:

@@ -37,7 +37,9 @@ def frame(snapshot: Snapshot, rates: Rates, samples: tuple[Sample, ...], view: V
         if view.footer:
             lines += [line() for _ in range(view.height - 1 - len(lines))]
             lines.append(footer(snapshot.meta, view))
-    return Text("\n", no_wrap=True, overflow="crop", end="").join(lines[: view.height])
+    return Text("\n", no_wrap=True, overflow="crop", end="").join(
+        cut(text, view.width) for text in lines[: view.height]
+    )
 
 
 def footer(meta: Meta, view: View) -> Text:

@@ -7,6 +7,7 @@ cancellation or a suspension each leave the terminal as it was. Source for what 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import termios
@@ -76,6 +77,9 @@ class Terminal:
     def show(self, frame: Text) -> None:
         """Draw a frame. Raises OSError (EIO) when the terminal hung up; does nothing while the screen is not ours."""
         if self._live is not None:
+            # After a hang-up isatty says no, and rich would go on in silence.
+            if not self.console.is_terminal:
+                raise OSError(errno.EIO, "the terminal is gone")
             self._live.update(frame, refresh=True)
 
     def release(self) -> None:
