@@ -49,7 +49,8 @@ class Backlog(Napi):
             settings = net.settings
             max_backlog = settings.netdev_max_backlog
             sender_sd = net.softnet[sender.index]
-            if qlen <= max_backlog and (
+            # Compared as unsigned: a negative limit is none (see emu.settings).
+            if (qlen <= max_backlog or max_backlog < 0) and (
                 sender_sd.flow_limit is None or not _flow_limited(sender_sd, skb, qlen, max_backlog)
             ):
                 if not qlen and not self.sched:
@@ -90,7 +91,7 @@ def _schedule(sender: SoftnetData, target: SoftnetData) -> None:
 
 def _flow_limited(sender: SoftnetData, skb: Skb, qlen: int, max_backlog: int) -> bool:
     """skb_flow_limit on the sender's table (F1); counts on the sender's row."""
-    if qlen < max_backlog >> 1:
+    if qlen < max_backlog >> 1 or max_backlog < 0:
         return False
     table = sender.flow_limit
     assert table is not None

@@ -60,6 +60,7 @@ def _start_watchdog(sd: SoftnetData, napi: Napi, timeout_ns: int) -> None:
         napi.timer = None
         if not napi.disable and not napi.sched:
             napi.sched = True
+            napi.prefer_busy_poll = False
             napi_schedule_irqoff(sd, napi)
 
     napi.timer = sd.cpu.start_timer(sd.cpu.local_now_ns + timeout_ns, expire)
