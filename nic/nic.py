@@ -251,9 +251,9 @@ class Nic(Actor):
         """CPU `index` has gone at `now_ns`: its vectors move, with the interrupts it has not taken."""
         for vector in self.vectors:
             irq = vector.in_flight
-            was_here = vector.cpu == index
             vector.leave(index)
-            if was_here and irq is not None:
+            # It may have come here before the vector moved elsewhere.
+            if irq is not None and irq.target == index:
                 irq.withdrawn = True
                 moved = Irq(vector, max(irq.at_ns, now_ns + 1))
                 vector.in_flight = moved

@@ -70,14 +70,15 @@ class VectorMatrix:
 
 
 class Irq(Interrupt):
-    """A vector's MSI-X message, under way to one CPU since `at_ns`."""
+    """A vector's MSI-X message, which reaches CPU `target` at `at_ns`."""
 
-    __slots__ = ("at_ns", "vector")
+    __slots__ = ("at_ns", "target", "vector")
 
     def __init__(self, vector: MsixVector, at_ns: int) -> None:
         super().__init__()
         self.vector = vector
         self.at_ns = at_ns
+        self.target = vector.cpu
 
     def handle(self, cpu: Cpu) -> None:
         """The handler: count, and schedule the vector's NAPIs. The device has masked the vector itself (C2)."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from cpus.cpu import Cpu
+from cpus.interrupts import Interrupt
 from emu.errors import ConfigError, ControlError
 from nic.vector import VECTORS_PER_CPU, MsixVector
 from tests.nic.rig import Rig, frame, udp_headers
@@ -129,6 +131,24 @@ def test_an_interrupt_that_a_dead_cpu_did_not_take_reaches_its_heir() -> None:
     made.run()
     assert made.irqs == [(0, 1, 10_000)]
     assert [cpu for cpu, _, _ in made.received] == [1]
+
+
+def test_an_interrupt_that_came_before_the_vector_moved_is_not_lost_with_its_cpu() -> None:
+    """CPU 0 is in a handler of 9 us when the frame's interrupt comes, the vector moves, and the CPU dies."""
+    made = Rig([frame(udp_headers(), 10_000)], cpus=2)
+    hotplug = made.machine.hotplug
+    hotplug.on_dead.append(lambda dead, adopter: made.nic.cpu_offline(dead.index, dead.local_now_ns))
+
+    class Long(Interrupt):
+        def handle(self, cpu: Cpu) -> None:
+            cpu.local_now_ns += 9_000
+
+    made.cpus[0].send(Long(), 5_000, 0)
+    hotplug.set_online(0, False, 5_001, 0)
+    made.at(12_000, lambda: made.nic.set_affinity(0, 0b10))
+    made.run()
+    assert [cpu for cpu, _, _ in made.received] == [1]
+    assert made.nic.vectors[0].armed
 
 
 def test_queues_are_spread_over_fewer_vectors_in_blocks() -> None:
