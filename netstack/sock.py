@@ -1,6 +1,6 @@
 """Socket: the port where softirq code and an application meet.
 
-Models: U7, U9-U11, T5, R14, R15: receive buffer by truesize, a sleeper, epoll, the CPU and hash of the last packet.
+Models: U7, U9-U11, T5, R14, R15: receive buffer by truesize, sleepers, epoll, the CPU and hash of the last packet.
 Leaves out: send side, socket filters, memory limits of a whole protocol (PROTO_MEM by tcp_mem/udp_mem).
 Source: include/net/sock.h, net/core/sock.c (6.9).
 
@@ -36,6 +36,8 @@ class Socket:
 
     in_segs = 0
     """What one skb adds to TcpInSegs."""
+    wakes_all = False
+    """Readers wait without being exclusive: data wakes them all."""
 
     __slots__ = (
         "_latency_protocol",
@@ -59,7 +61,7 @@ class Socket:
         "rmem_alloc_bytes",
         "rxhash",
         "sk_drops",
-        "sleeper",
+        "sleepers",
         "snmp",
         "stack",
     )
@@ -73,8 +75,8 @@ class Socket:
         self.name = name
         self.rcvbuf_bytes = rcvbuf_bytes
         self.rmem_alloc_bytes = 0
-        self.sleeper: Process | None = None
-        """Process that blocks until there is something to read. Set it in the same step as the one that yields BLOCK."""
+        self.sleepers: list[Process] = []
+        """Processes that block until there is something to read, the longest waiting first. Enter in the step that yields BLOCK."""
         self.epoll: Epoll | None = None
         self.rxhash = 0
         self.incoming_cpu = -1
@@ -113,13 +115,26 @@ class Socket:
         return self.held_frames
 
     def data_ready(self, stamp_ns: int, cpu: Cpu) -> None:
-        """sk_data_ready: wake who sleeps here, on behalf of `cpu`'s softirq."""
-        sleeper = self.sleeper
-        if sleeper is not None:
-            self.sleeper = None
-            cpu.try_to_wake_up(sleeper, stamp_ns, cpu)
+        """sk_data_ready: wake who sleeps here, on behalf of `cpu`'s softirq: one of them, or all where the waits are not exclusive."""
+        sleepers = self.sleepers
+        if sleepers:
+            if self.wakes_all:
+                self.sleepers = []
+                for sleeper in sleepers:
+                    cpu.try_to_wake_up(sleeper, stamp_ns, cpu)
+            else:
+                cpu.try_to_wake_up(sleepers.pop(0), stamp_ns, cpu)
         if self.epoll is not None:
             self.epoll.notify(self, stamp_ns, cpu)
+
+    def sleep(self, process: Process) -> None:
+        """Enter `process` among the sleepers; its body must yield BLOCK next."""
+        self.sleepers.append(process)
+
+    def woken(self, process: Process) -> None:
+        """Leave the sleepers, if nobody's data did it."""
+        if process in self.sleepers:
+            self.sleepers.remove(process)
 
     def record_flow(self, cpu: Cpu) -> None:
         """sock_rps_record_flow: remember that this flow's application runs on `cpu` (R14), data or no data (note 17)."""

@@ -141,9 +141,9 @@ class TcpListener(Socket):
     def accept(self, process: Process) -> Generator[Step, None, TcpSocket]:
         """accept of a process body: ``sock = yield from listener.accept(process)``. Sleeps while there is none; records the flow (R14)."""
         while not self.accept_queue:
-            self.sleeper = process
+            self.sleep(process)
             yield BLOCK
-            self.sleeper = None
+            self.woken(process)
         child = self.accept_queue.popleft()
         child.record_flow(process.cpu)
         yield SYSTEM, self.net.costs.syscall_ns

@@ -95,6 +95,26 @@ class Segment:
         self.cpus += other.cpus
         return added
 
+    def append_skb(self, skb: Skb, size: int, end_seq: int, cpu: Cpu) -> int:
+        """`try_coalesce` of one skb of `size` bytes without FIN that follows in sequence, without making a segment of it first."""
+        if size <= self.tailroom_bytes:
+            self.tailroom_bytes -= size
+            added = 0
+        else:
+            frags = self.frags + skb.frags + 1
+            if not skb.head_frag or frags > MAX_SKB_FRAGS or skb.gro_last is not None or self.fin:
+                return -1
+            self.frags = frags
+            self.tailroom_bytes = 0
+            added = max(skb.truesize_bytes - SKB_BYTES, 0)
+            self.truesize_bytes += added
+        self.end_seq = end_seq
+        self.frames += skb.frames
+        self.skbs.append(skb)
+        self.ends.append(end_seq)
+        self.cpus.append(cpu)
+        return added
+
 
 def collapsed_truesize(size_bytes: int) -> int:
     """Truesize of a fresh skb for `size_bytes` of data (kmalloc)."""

@@ -42,6 +42,7 @@ class TcpSocket(Socket):
     """
 
     in_segs = 1
+    wakes_all = True
 
     __slots__ = (
         "_backlog",
@@ -115,11 +116,53 @@ class TcpSocket(Socket):
         self.incoming_cpu = sender.index
         self._latency_protocol.append(stamp_ns - skb.stage_ns)
         skb.stage_ns = stamp_ns
-        segment = Segment(skb, sender)
         if self.owner is not None:
-            self._add_backlog(segment)
+            self._add_backlog(Segment(skb, sender))
+        elif not self._rcv_straight(skb, sender):
+            self._do_rcv(stamp_ns, sender, Segment(skb, sender))
+            return
         else:
-            self._do_rcv(stamp_ns, sender, segment)
+            self._open_window()
+            if self.sleepers or self.epoll is not None:
+                self.data_ready(stamp_ns, sender)
+
+    def _rcv_straight(self, skb: Skb, cpu: Cpu) -> bool:
+        """What `_do_rcv` does with the next data in order while there is room, in one step. False: it is not that case."""
+        seq = skb.seq
+        size = skb.payload_bytes
+        if (
+            seq != self.rcv_nxt
+            or not size
+            or (skb.hdr.tcp_flags | skb.tcp_flags_merged) & _PREDICTED != TCP_ACK
+            or self.ofo
+            or self.fin
+            or self.rmem_alloc_bytes + skb.len_bytes > self.rcvbuf_bytes
+            or seq == self.right_edge
+        ):
+            return False
+        window = skb.hdr.window
+        truesize = skb.truesize_bytes
+        if truesize <= self._forward_alloc:
+            if window == self.hdr_window:
+                self.snmp.TcpExt.TCPHPHits += 1
+        else:
+            self._forward_alloc_for(truesize)
+        self.hdr_window = window
+        self.rxhash = skb.hash
+        end_seq = self.rcv_nxt = (seq + size) & SEQ_MASK
+        self.held_frames += skb.frames
+        queue = self.queue
+        if queue:
+            added = queue[-1].append_skb(skb, size, end_seq, cpu)
+            if added >= 0:
+                self.snmp.TcpExt.TCPRcvCoalesce += 1
+                self.rmem_alloc_bytes += added
+                self._forward_alloc -= added
+                return True
+        queue.append(Segment(skb, cpu))
+        self.rmem_alloc_bytes += truesize
+        self._forward_alloc -= truesize
+        return True
 
     def _add_backlog(self, segment: Segment) -> None:
         """tcp_add_backlog: coalesce with the tail, or append unless the limit is passed (T1)."""
@@ -167,7 +210,11 @@ class TcpSocket(Socket):
                 self.hdr_window = hdr.window
                 self._consume(segment)
                 return
-            if segment.truesize_bytes <= self._forward_alloc and hdr.window == self.hdr_window:
+            if (
+                segment.truesize_bytes <= self._forward_alloc
+                and hdr.window == self.hdr_window
+                and before(seq, self.right_edge)
+            ):
                 self.snmp.TcpExt.TCPHPHits += 1
                 self._queue_rcv(segment)
                 self._data_ready_after(stamp_ns, cpu)
@@ -547,9 +594,9 @@ class TcpSocket(Socket):
                 yield SYSTEM, self.recv_ns
                 self.release_sock(process)
                 return taken
-            self.sleeper = process
+            self.sleep(process)
             yield BLOCK
-            self.sleeper = None
+            self.woken(process)
 
     def close(self) -> None:
         """Leave the tables. What is queued stays readable; later packets find no socket."""

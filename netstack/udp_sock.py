@@ -78,7 +78,7 @@ class UdpSocket(Socket):
         self.held_frames += skb.frames
         self.queue.append(skb)
         self.softirq_cpus.append(sender)
-        if self.sleeper is not None or self.epoll is not None:
+        if self.sleepers or self.epoll is not None:
             self.data_ready(stamp_ns, sender)
 
     def readable(self) -> bool:
@@ -133,9 +133,9 @@ class UdpSocket(Socket):
             if taken or not block:
                 yield SYSTEM, self.recv_ns
                 return taken
-            self.sleeper = process
+            self.sleep(process)
             yield BLOCK
-            self.sleeper = None
+            self.woken(process)
 
     def _release(self, size_bytes: int) -> None:
         """udp_rmem_release: give memory back in chunks of a quarter of the buffer, or when the reader's own queue is empty (U5)."""
