@@ -51,6 +51,7 @@ class Totals(Struct, frozen=True, forbid_unknown_fields=True):
 
     arrived_frames: Count
     arrived_bytes: Count
+    """Bytes of the frames that came to a ring, dropped there or not."""
     read_frames: Count
     consumed_frames: Count
     dropped: dict[Name, Count]

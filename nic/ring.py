@@ -55,6 +55,7 @@ class RxRing:
         "cleaned",
         "descriptors",
         "dropped",
+        "dropped_bytes",
         "frame_bytes_max",
         "frames",
         "has_odd_frames",
@@ -93,6 +94,7 @@ class RxRing:
         """Descriptors the driver emptied and has not given back."""
         self.accepted = 0
         self.dropped = 0
+        self.dropped_bytes = 0
         self.polled = 0
         self.polled_bytes = 0
         self.peak = 0
@@ -169,6 +171,7 @@ class RxRing:
 
     def _drop(self, refused: list[Skb]) -> None:
         self.dropped += len(refused)
+        self.dropped_bytes += sum([skb.wire_bytes for skb in refused])
         self.statistics.rx_missed_errors += len(refused)
         ledger = self.ledger
         if ledger.on_drop is None:

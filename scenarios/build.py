@@ -17,6 +17,7 @@ from emu.headers import HeaderTable
 from emu.profiles import profile_for
 from emu.rules import rules_for
 from netstack.stack import NetStack
+from nic import controls as nic_controls
 from nic.nic import Nic
 from nic.rss import Rss
 from nic.vector import VectorMatrix
@@ -87,6 +88,8 @@ def build(scenario: Scenario, origin: Origin, seed: int, machine_class: type[Mac
     stack = NetStack(machine.net, machine.random("socket tables").getrandbits(32))
     nic = _build_nic(scenario, machine, dev, Wire(_sources(scenario, recording, table, dev, seed)))
     softirq_controls.contribute_device(machine.tree, machine.net, dev)
+    nic_controls.contribute(machine.tree, nic)
+    nic_controls.contribute_interrupts(machine.tree, machine.net, machine.cpus, [nic])
     _apply_settings(scenario, origin, machine)
     open_applications(scenario, machine, stack, recording)
     notes = recording.sentences() if recording is not None else []

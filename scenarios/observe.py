@@ -65,14 +65,14 @@ def snapshot(
 
 def settings_hash(scenario: Scenario) -> str:
     """A short hash of every setting: two runs with the same one and the same seed give the same bytes."""
-    return hashlib.blake2s(msgspec.json.encode(scenario, order="sorted"), digest_size=8).hexdigest()
+    return hashlib.blake2s(msgspec.json.encode(scenario, order="sorted", enc_hook=int), digest_size=8).hexdigest()
 
 
 def _totals(built: Built) -> Totals:
     ledger = built.machine.ledger
     return Totals(
         arrived_frames=ledger.arrived_frames,
-        arrived_bytes=sum(ring.accepted_bytes for ring in built.nic.rings),
+        arrived_bytes=sum(ring.accepted_bytes + ring.dropped_bytes for ring in built.nic.rings),
         read_frames=ledger.read_frames,
         consumed_frames=ledger.consumed_frames,
         dropped={reason.name: n for reason, n in zip(DropReason, ledger.dropped_frames, strict=True) if n},
