@@ -11,6 +11,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pexpect
@@ -236,3 +237,36 @@ def test_a_terminal_that_goes_away_ends_the_process() -> None:
         os.close(master)
         # It has no controlling terminal, so no SIGHUP tells it: only its reads and writes do.
         process.wait(20)
+
+
+STUBBORN = """
+import trio
+from rich.console import Console
+from monitor.live import live
+from monitor.signals import watch_signals
+from monitor.terminal import Terminal
+from tests.monitor.demo import MadeUpRun
+from tests.monitor.machine import MadeUpMachine
+
+async def main():
+    run, terminal = MadeUpRun(MadeUpMachine(4, 4)), Terminal(Console())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(watch_signals, lambda number: run.slower(), terminal)
+        await live(run, run, terminal)
+
+trio.run(main)
+"""
+
+
+def test_a_second_ctrl_c_ends_a_run_that_does_not_stop(tmp_path: Path) -> None:
+    script = tmp_path / "stubborn.py"
+    script.write_text(STUBBORN)
+    seat = Seat(shell=f"PYTHONPATH=. exec {{}} {script}")
+    try:
+        seat.wait_for(r"x0\.25 ")
+        seat.child.send("\x03")
+        seat.wait_for(r"x0\.125 ")
+        seat.child.send("\x03")
+        assert wait_end_and_check(seat) == -signal.SIGINT
+    finally:
+        seat.child.close(force=True)
