@@ -31,6 +31,14 @@ def before(a: int, b: int) -> bool:
     return (a - b) & SEQ_MASK >= SEQ_HALF
 
 
+def page_frags(skb: Skb) -> int:
+    """Page fragments of `skb`; more than an skb can have if it has a frag_list."""
+    segments = skb.segments
+    if segments is not None and any(segment.chained for segment in segments):
+        return MAX_SKB_FRAGS + 1
+    return skb.frags
+
+
 class Segment:
     """Queued data: bytes `seq` to `end_seq` (FIN included) of one or more skbs, charged as `truesize_bytes`."""
 
@@ -57,7 +65,7 @@ class Segment:
         self.end_seq = end_seq
         self.truesize_bytes = skb.truesize_bytes
         self.head_frag = skb.head_frag
-        frags = self.frags = skb.frags if skb.gro_last is None else MAX_SKB_FRAGS + 1
+        frags = self.frags = page_frags(skb)
         """Page fragments; above 17 the skb has a frag_list and cannot be coalesced."""
         self.tailroom_bytes = (
             0
@@ -101,8 +109,8 @@ class Segment:
             self.tailroom_bytes -= size
             added = 0
         else:
-            frags = self.frags + skb.frags + 1
-            if not skb.head_frag or frags > MAX_SKB_FRAGS or skb.gro_last is not None or self.fin:
+            frags = self.frags + page_frags(skb) + 1
+            if not skb.head_frag or frags > MAX_SKB_FRAGS:
                 return -1
             self.frags = frags
             self.tailroom_bytes = 0

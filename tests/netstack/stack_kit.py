@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from typing import Any
 
@@ -53,7 +54,12 @@ def ip4(
 
 
 def ip6(
-    next_header: int, body: bytes, saddr: bytes = PEER6, daddr: bytes = LOCAL6, tclass: int = 0, length: int | None = None
+    next_header: int,
+    body: bytes,
+    saddr: bytes = PEER6,
+    daddr: bytes = LOCAL6,
+    tclass: int = 0,
+    length: int | None = None,
 ) -> bytes:
     """An IPv6 frame."""
     size = len(body) if length is None else length
@@ -146,7 +152,7 @@ def fragments4(body: bytes, cuts: list[int], ident: int = 7, protocol: int = IPP
     edges = [0, *cuts, len(body)]
     return [
         ip4(protocol, body[a:b], ident=ident, frag=(0x2000 if b < len(body) else 0) | a >> 3, **ip)
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in itertools.pairwise(edges)
     ]
 
 
@@ -155,7 +161,7 @@ def fragments6(body: bytes, cuts: list[int], ident: int = 7, protocol: int = IPP
     edges = [0, *cuts, len(body)]
     return [
         ip6(IPPROTO_FRAGMENT, struct.pack("!BBHI", protocol, 0, a | (b < len(body)), ident) + body[a:b])
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in itertools.pairwise(edges)
     ]
 
 
@@ -170,7 +176,8 @@ class StackKit(HandStack):
     def up(self, *frames: bytes | Skb, summed: int = 0, truesize: int = 1280, cpu: int = 0) -> None:
         """Let frames go up in one list on `cpu`."""
         skbs = [
-            frame if isinstance(frame, Skb) else self.make_skb(frame, summed, truesize_bytes=truesize) for frame in frames
+            frame if isinstance(frame, Skb) else self.make_skb(frame, summed, truesize_bytes=truesize)
+            for frame in frames
         ]
         netif_receive_skb_list_internal(self.net.softnet[cpu], skbs)
         self.settle()
