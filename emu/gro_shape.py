@@ -35,6 +35,11 @@ MergeFunction = Callable[[Any, Any, Any, "GroShape"], int]
 """(SoftnetData, GroHeld, new Skb, its shape) -> MERGE_* bits, see `softirq.gro_merge`."""
 
 
+def never_merges(sd: Any, held: Any, skb: Any, shape: GroShape) -> int:
+    """Passes, and leaves what is held alone."""
+    return 0
+
+
 class GroShape:
     """One of these per `Headers` (or, for GRO_DEEP, one per frame)."""
 
@@ -89,7 +94,7 @@ class GroShape:
         self.ip_id_rule = IP_ID_NONE
         self.gso_type = 0
         """SKB_GSO_* bits of a merged packet, without FIXEDID and ECN."""
-        self.merge: MergeFunction | None = None
+        self.merge: MergeFunction = never_merges
         self.outer_ids: tuple[int, ...] = ()
         """IP ids of outer IPv4 headers without DF, outermost first: each must count up."""
         self.outer_header_bytes = 0

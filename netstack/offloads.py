@@ -13,7 +13,7 @@ from netstack.tcp_offload import TcpOffload
 from netstack.tunnel_gro import deep_gro_shape
 from netstack.udp_offload import UdpOffload
 from netstack.vlan_gro import network_gro_shape
-from softirq.gro import ASK_FRAGLIST, ASK_REFUSED, ASK_SEGMENTS, PacketOffload
+from softirq.gro import ASK_FRAGLIST, ASK_SEGMENTS, PacketOffload
 
 if TYPE_CHECKING:
     from emu.gro_shape import GroShape
@@ -32,6 +32,8 @@ class IpOffload(PacketOffload):
         self.tcp = tcp
         self.udp4 = udp4
         self.udp6 = udp6
+        udp4.users.append(self)
+        udp6.users.append(self)
 
     def shape(self, hdr: Headers) -> GroShape:
         """What `hdr` alone decides."""
@@ -47,9 +49,7 @@ class IpOffload(PacketOffload):
             established = self.tcp.established
             return ASK_SEGMENTS if established is not None and established(sd, skb) else ASK_FRAGLIST
         udp = self.udp6 if skb.hdr.version == 6 else self.udp4
-        if udp.encap_needed or dev.rx_gro_list or dev.rx_udp_gro_forwarding:
-            return udp.ask(sd, dev, skb)
-        return ASK_REFUSED
+        return udp.ask(sd, dev, skb)
 
 
 class Offloads:

@@ -85,6 +85,10 @@ def tcp_gro_receive(sd: SoftnetData, held: GroHeld, skb: Skb, shape: GroShape) -
                     return bits | MERGE_FINISH
                 if length < held.mss:
                     return bits | MERGE_FINISH
+                if shape is first and not (held.flist or shape.outer_ids):
+                    held.id_step = 0 if held.fixed_id or rule == IP_ID_NONE else 1
+                    held.next_id = (skb.ip_id + held.id_step) & 0xFFFF
+                    held.streaming = True
                 return bits
     if length > 0 and shape.holds:
         if held.flist != skb.gro_flist:

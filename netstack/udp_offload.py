@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from emu.headers import Headers
     from emu.skb import Skb
     from softirq.device import NetDevice
+    from softirq.gro import PacketOffload
     from softirq.softnet_data import SoftnetData
 
 UDP_GRO_CNT_MAX: Final = 64
@@ -27,19 +28,31 @@ UDP_GRO_CNT_MAX: Final = 64
 class UdpOffload:
     """What UDP GRO asks of the sockets of one address family.
 
-    `encap_needed` is the static key of G20: on once any socket of the family asked for UDP_GRO. `lookup(sd, skb)` finds the receiving
-    socket and says whether it did; None without a socket.
+    `lookup(sd, skb)` finds the receiving socket and says whether it asked for UDP_GRO; None without a socket.
     """
 
-    __slots__ = ("encap_needed", "lookup")
+    __slots__ = ("_encap_needed", "lookup", "users")
 
     def __init__(self) -> None:
-        self.encap_needed = False
+        self._encap_needed = False
         self.lookup: Callable[[SoftnetData, Skb], bool | None] | None = None
+        self.users: list[PacketOffload] = []
+        """The handlers that ask here."""
+
+    @property
+    def encap_needed(self) -> bool:
+        """The static key of G20: set once any socket of the family asks for UDP_GRO; without it no socket is looked up."""
+        return self._encap_needed
+
+    @encap_needed.setter
+    def encap_needed(self, needed: bool) -> None:
+        self._encap_needed = needed
+        for user in self.users:
+            user.asks_sockets = user.asks_sockets or needed
 
     def ask(self, sd: SoftnetData, dev: NetDevice, skb: Skb) -> int:
         """G19: an ASK_* answer for `skb`."""
-        wants = self.lookup(sd, skb) if self.encap_needed and self.lookup is not None else None
+        wants = self.lookup(sd, skb) if self._encap_needed and self.lookup is not None else None
         if wants:
             return ASK_SEGMENTS
         if dev.rx_gro_list:
@@ -57,15 +70,9 @@ def udp_gro_shape(shape: GroShape, hdr: Headers) -> None:
     shape.key += hdr.template[at : at + 4]
     shape.gso_type = SKB_GSO_UDP_L4
     if hdr.l4_csum_zero or hdr.l4_bytes_lie != hdr.trailer_bytes:  # ulen is not what is there
-        shape.merge = _pass
-    else:
-        shape.holds = not shape.flush
-        shape.merge = udp_gro_receive_segment
-
-
-def _pass(sd: SoftnetData, held: GroHeld, skb: Skb, shape: GroShape) -> int:
-    """No checksum, or a length that lies: overtakes what is held."""
-    return 0
+        return
+    shape.holds = not shape.flush
+    shape.merge = udp_gro_receive_segment
 
 
 def udp_gro_receive_segment(sd: SoftnetData, held: GroHeld, skb: Skb, shape: GroShape) -> int:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from emu.gro_shape import GRO_DEEP, GRO_HASH_BUCKETS, GRO_PASS, GroShape
 from emu.headers import ETH_HLEN
 from emu.skb import CHECKSUM_NONE, CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, Skb
-from softirq.gro_merge import MERGE_CHAINED, MERGE_FINISH, MERGE_FREED, MERGE_HOLD, GroHeld
+from softirq.gro_merge import MERGE_CHAINED, MERGE_FINISH, MERGE_FREED, MERGE_HOLD, GroHeld, skb_gro_receive
 from softirq.receive import netif_receive_skb_list_internal
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class PacketOffload:
 
     def __init__(self, ethertype: int) -> None:
         self.ethertype = ethertype
+        self.asks_sockets = False
+        """`ask` may say yes for a packet whose device has neither rx-gro-list nor rx-udp-gro-forwarding."""
 
     def shape(self, hdr: Headers) -> GroShape:
         """What `hdr` alone decides. Must not depend on settings: the answer is kept in `hdr`, which machines may share."""
@@ -102,6 +104,14 @@ def napi_gro_receive(sd: SoftnetData, napi: Napi, skb: Skb) -> GroResult:
     net = sd.net
     cpu = sd.cpu
     if shape is None or shape.special or dev.rx_gro_list:
+        if (
+            shape is not None
+            and shape.asks
+            and not (dev.rx_udp_gro_forwarding or dev.rx_gro_list or net.offloads[hdr.ethertype].asks_sockets)
+            and skb.ip_summed == CHECKSUM_UNNECESSARY
+        ):  # plain UDP
+            cpu.local_now_ns += net.costs.gro_receive_ns
+            return _normal(sd, napi, skb)
         special = _special(sd, napi, skb)
         if special is None:
             return _NORMAL
@@ -117,7 +127,19 @@ def napi_gro_receive(sd: SoftnetData, napi: Napi, skb: Skb) -> GroResult:
         held = bucket[key]
         if not isinstance(held, GroHeld):
             held = bucket[key] = GroHeld(sd, held)
-        assert shape.merge is not None
+        elif (
+            held.shape is shape
+            and held.streaming
+            and skb.seq == held.next_seq
+            and skb.payload_bytes == held.mss
+            and skb.ip_id == held.next_id
+        ):
+            bits = skb_gro_receive(held, skb, held.mss)
+            if bits:
+                held.next_seq = (held.next_seq + held.mss) & 0xFFFFFFFF
+                held.next_id = (held.next_id + held.id_step) & 0xFFFF
+                cpu.local_now_ns += net.costs.gro_merge_ns
+                return _MERGED_FREE if bits == MERGE_FREED else _MERGED
         bits = shape.merge(sd, held, skb, shape)
         merged = bits & _MERGED_BITS
         if merged:
@@ -266,6 +288,7 @@ def napi_gro_flush(sd: SoftnetData, napi: Napi, flush_old: bool) -> None:
     if not napi.gro_held:
         return
     jiffies = sd.net.jiffies
+    batch = sd.net.settings.gro_normal_batch
     for bucket in napi.gro_hash:
         if not bucket:
             continue
@@ -274,7 +297,13 @@ def napi_gro_flush(sd: SoftnetData, napi: Napi, flush_old: bool) -> None:
             bucket.clear()
             napi.gro_held -= len(waiting)
             for held in waiting:
-                napi_gro_complete(sd, napi, held)
+                if isinstance(held, GroHeld):
+                    napi_gro_complete(sd, napi, held)
+                else:
+                    napi.rx_list.append(held)
+                    napi.rx_count = count = napi.rx_count + 1
+                    if count >= batch:
+                        gro_normal_list(sd, napi)
             continue
         for key, held in list(bucket.items()):
             skb = held.skb if isinstance(held, GroHeld) else held

@@ -46,14 +46,17 @@ class GroHeld:
         "flist",
         "frags",
         "frames",
+        "id_step",
         "ip_id",
         "len_bytes",
         "limit_bytes",
         "mss",
+        "next_id",
         "next_seq",
         "segments",
         "shape",
         "skb",
+        "streaming",
         "truesize_bytes",
     )
 
@@ -69,6 +72,11 @@ class GroHeld:
         self.ip_id = skb.ip_id
         self.fixed_id = False
         """The segments all bear one IP id (G11)."""
+        self.streaming = False
+        """Set by the protocol: a packet of the same `Headers` and length, with next_seq and next_id, merges without its being asked."""
+        self.next_id = 0
+        self.id_step = 0
+        """What next_id moves on by: 1 or 0."""
         self.flist = skb.gro_flist
         self.len_bytes = skb.len_bytes
         self.truesize_bytes = skb.truesize_bytes
