@@ -31,28 +31,24 @@ class UdpOffload:
     `lookup(sd, skb)` finds the receiving socket and says whether it asked for UDP_GRO; None without a socket.
     """
 
-    __slots__ = ("_encap_needed", "lookup", "users")
+    __slots__ = ("encap_needed", "lookup", "users")
 
     def __init__(self) -> None:
-        self._encap_needed = False
+        self.encap_needed = False
+        """The static key of G20: set once any socket of the family asks for UDP_GRO; without it no socket is looked up."""
         self.lookup: Callable[[SoftnetData, Skb], bool | None] | None = None
         self.users: list[PacketOffload] = []
         """The handlers that ask here."""
 
-    @property
-    def encap_needed(self) -> bool:
-        """The static key of G20: set once any socket of the family asks for UDP_GRO; without it no socket is looked up."""
-        return self._encap_needed
-
-    @encap_needed.setter
-    def encap_needed(self, needed: bool) -> None:
-        self._encap_needed = needed
+    def enable_encap(self) -> None:
+        """udp_encap_enable: from now on sockets are looked up. There is no way back, as in the kernel."""
+        self.encap_needed = True
         for user in self.users:
-            user.asks_sockets = user.asks_sockets or needed
+            user.asks_sockets = True
 
     def ask(self, sd: SoftnetData, dev: NetDevice, skb: Skb) -> int:
         """G19: an ASK_* answer for `skb`."""
-        wants = self.lookup(sd, skb) if self._encap_needed and self.lookup is not None else None
+        wants = self.lookup(sd, skb) if self.encap_needed and self.lookup is not None else None
         if wants:
             return ASK_SEGMENTS
         if dev.rx_gro_list:

@@ -50,7 +50,7 @@ def sockets(device: HandDevice, knobs: dict[str, Any]) -> None:
         return answers.get(skb.hdr.dport) if skb.hdr.l4_protocol == IPPROTO_UDP else None
 
     for udp in (device.offloads.udp4, device.offloads.udp6):
-        udp.encap_needed = True
+        udp.enable_encap()
         udp.lookup = lookup
 
 
