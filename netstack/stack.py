@@ -24,7 +24,8 @@ from netstack.snmp import Snmp
 from netstack.sock import Socket, so_rcvbuf
 from netstack.tcp_input import TcpInput
 from netstack.tcp_listener import TcpListener
-from netstack.tcp_sock import TcpSink, TcpSocket
+from netstack.tcp_sink import TcpSink
+from netstack.tcp_sock import TcpSocket
 from netstack.udp import UdpInput
 from netstack.udp_sock import UdpSink, UdpSocket
 from softirq.net import PacketType
@@ -112,7 +113,8 @@ class NetStack:
         sock.incoming_cpu = incoming_cpu
         sock.gro = gro
         if gro:
-            self.offloads.udp4.encap_needed = self.offloads.udp6.encap_needed = True
+            self.offloads.udp4.enable_encap()
+            self.offloads.udp6.enable_encap()
         self.tables.add_udp(sock.local, peer, sock)
         self.sockets.append(sock)
         return sock

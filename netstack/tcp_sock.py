@@ -1,6 +1,6 @@
-"""TCP sockets, receive side: sequence, out-of-order queue, the backlog of an owned socket, memory and its pruning.
+"""TCP sockets, receive side: what a segment does to the stream, the backlog of an owned socket, and reading.
 
-Models: section 9, T1-T6, R15: header prediction, duplicates, overlaps, gaps, FIN, RST, SYN challenge, zero window, prune, collapse.
+Models: section 9, T1-T3, T5, R15: header prediction, duplicates, overlaps, gaps, FIN, RST, SYN challenge, zero window.
 Leaves out: what depends on what this host has sent (ACK validity, PAWS, DSACK), the ACKs themselves, urgent data. The window
 is what free memory allows at once, as if each segment were acknowledged and autotuning had finished.
 Source: net/ipv4/tcp_input.c, tcp_ipv4.c, net/core/sock.c (6.9; 6.1 and 6.18 by rule).
@@ -8,15 +8,14 @@ Source: net/ipv4/tcp_input.c, tcp_ipv4.c, net/core/sock.c (6.9; 6.1 and 6.18 by 
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from cpus.process import BLOCK, SYSTEM
 from emu.dropreason import DropReason
 from emu.headers import TCP_ACK, TCP_CWR, TCP_ECE, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG
 from emu.skb import Skb
-from netstack.sock import Socket
-from netstack.tcp_queue import SEQ_HALF, SEQ_MASK, Segment, before, collapse
+from netstack.tcp_memory import TcpMemory
+from netstack.tcp_queue import SEQ_HALF, SEQ_MASK, Segment, before
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -26,16 +25,13 @@ if TYPE_CHECKING:
     from netstack.lookup import Flow
     from netstack.stack import NetStack
 
-TCP_RMEM_DEFAULT_BYTES: Final = 131_072
-"""tcp_rmem[1]."""
 TCP_SNDBUF_BYTES: Final = 87_040
 """Send buffer of an established connection (tcp_wmem[1] grown at the handshake): a part of the backlog's limit."""
 BACKLOG_EXTRA_BYTES: Final = 64 * 1024
-PAGE_BYTES: Final = 4096
-_PREDICTED: Final = 0xFF & ~TCP_PSH
+PREDICTED_FLAGS: Final = 0xFF & ~TCP_PSH
 
 
-class TcpSocket(Socket):
+class TcpSocket(TcpMemory):
     """An established connection as one flow of received packets. `rcv_nxt` -1: the first segment's sequence number is adopted.
 
     With `rcvbuf_bytes` given the buffer is fixed (SO_RCVBUF was set); without, it starts at tcp_rmem[1] and grows up to tcp_rmem[2].
@@ -47,22 +43,14 @@ class TcpSocket(Socket):
     __slots__ = (
         "_backlog",
         "_backlog_bytes",
-        "_forward_alloc",
-        "_limit_bytes",
-        "_locked",
         "_next_read",
         "_window_bytes",
         "backlog_frames",
         "copied_seq",
-        "fin",
         "flow",
         "hdr_window",
-        "ofo",
-        "ofo_frames",
         "owner",
         "peer_fills_gaps",
-        "queue",
-        "rcv_nxt",
         "reset",
         "resyncs",
         "right_edge",
@@ -75,30 +63,20 @@ class TcpSocket(Socket):
         rcvbuf_bytes: int | None = None,
         rcv_nxt: int = -1,
     ) -> None:
-        super().__init__(stack, f"tcp:{flow[4]}", TCP_RMEM_DEFAULT_BYTES if rcvbuf_bytes is None else rcvbuf_bytes)
-        rules = stack.net.rules
+        super().__init__(stack, f"tcp:{flow[4]}", rcvbuf_bytes, rcv_nxt)
         self.in_established = True
         self.flow = flow
-        self.rcv_nxt = rcv_nxt
         self.copied_seq = rcv_nxt
-        self.queue: deque[Segment] = deque()
-        self.ofo: list[Segment] = []
-        """Out-of-order segments by sequence number."""
-        self.ofo_frames = 0
         self.owner: Process | None = None
         """Process inside a system call on this socket: packets go to the backlog (T1)."""
         self._backlog: list[Segment] = []
         self._backlog_bytes = 0
         self.backlog_frames = 0
-        self._forward_alloc = 0
-        self._locked = rcvbuf_bytes is not None
-        self._limit_bytes = self.rcvbuf_bytes if self._locked else max(rules.tcp_rmem_max_cap, self.rcvbuf_bytes)
-        self._window_bytes = self._limit_bytes >> 1
+        self._window_bytes = self.limit_bytes >> 1
         self.right_edge = (rcv_nxt + self._window_bytes) & SEQ_MASK
         self.hdr_window = -1
         """Window field of the last segment: part of what header prediction expects (T3)."""
         self._next_read = 0
-        self.fin = False
         self.reset = False
         self.peer_fills_gaps = False
         """Take a gap as filled by a retransmission that is not played: for traffic whose sender does not react to losses."""
@@ -133,20 +111,20 @@ class TcpSocket(Socket):
         if (
             seq != self.rcv_nxt
             or not size
-            or (skb.hdr.tcp_flags | skb.tcp_flags_merged) & _PREDICTED != TCP_ACK
+            or (skb.hdr.tcp_flags | skb.tcp_flags_merged) & PREDICTED_FLAGS != TCP_ACK
             or self.ofo
             or self.fin
             or self.rmem_alloc_bytes + skb.len_bytes > self.rcvbuf_bytes
-            or seq == self.right_edge
+            or (self.right_edge - seq - 1) & SEQ_MASK >= SEQ_HALF
         ):
             return False
         window = skb.hdr.window
         truesize = skb.truesize_bytes
-        if truesize <= self._forward_alloc:
+        if truesize <= self.forward_alloc_bytes:
             if window == self.hdr_window:
                 self.snmp.TcpExt.TCPHPHits += 1
         else:
-            self._forward_alloc_for(truesize)
+            self.rmem_schedule(truesize)
         self.hdr_window = window
         self.rxhash = skb.hash
         end_seq = self.rcv_nxt = (seq + size) & SEQ_MASK
@@ -157,11 +135,11 @@ class TcpSocket(Socket):
             if added >= 0:
                 self.snmp.TcpExt.TCPRcvCoalesce += 1
                 self.rmem_alloc_bytes += added
-                self._forward_alloc -= added
+                self.forward_alloc_bytes -= added
                 return True
         queue.append(Segment(skb, cpu))
         self.rmem_alloc_bytes += truesize
-        self._forward_alloc -= truesize
+        self.forward_alloc_bytes -= truesize
         return True
 
     def _add_backlog(self, segment: Segment) -> None:
@@ -178,17 +156,11 @@ class TcpSocket(Socket):
         limit = self.rcvbuf_bytes + TCP_SNDBUF_BYTES // 2 + BACKLOG_EXTRA_BYTES
         if self._backlog_bytes + self.rmem_alloc_bytes > limit:
             ext.TCPBacklogDrop += 1
-            self._drop(segment, DropReason.SOCKET_BACKLOG)
+            self.drop(segment, DropReason.SOCKET_BACKLOG)
             return
         self._backlog_bytes += segment.truesize_bytes
         self.backlog_frames += segment.frames
         backlog.append(segment)
-
-    def _drop(self, segment: Segment, reason: DropReason) -> None:
-        ledger = self.ledger
-        for skb in segment.skbs:
-            ledger.drop(skb, reason)
-        self.sk_drops += len(segment.skbs)
 
     def _consume(self, segment: Segment) -> None:
         self.ledger.consumed_frames += segment.frames
@@ -205,22 +177,22 @@ class TcpSocket(Socket):
         if self.rcv_nxt < 0:
             self._adopt((seq + 1) & SEQ_MASK if flags & TCP_SYN else seq)
         size = (segment.end_seq - seq) & SEQ_MASK
-        if seq == self.rcv_nxt and flags & _PREDICTED == TCP_ACK and not self.ofo and not self.fin:
+        if seq == self.rcv_nxt and flags & PREDICTED_FLAGS == TCP_ACK and not self.ofo and not self.fin:
             if not size:
                 self.hdr_window = hdr.window
                 self._consume(segment)
                 return
             if (
-                segment.truesize_bytes <= self._forward_alloc
+                segment.truesize_bytes <= self.forward_alloc_bytes
                 and hdr.window == self.hdr_window
                 and before(seq, self.right_edge)
             ):
                 self.snmp.TcpExt.TCPHPHits += 1
-                self._queue_rcv(segment)
+                self.queue_rcv(segment)
                 self._data_ready_after(stamp_ns, cpu)
                 return
         if not flags & (TCP_ACK | TCP_RST | TCP_SYN):
-            self._drop(segment, DropReason.TCP_FLAGS)
+            self.drop(segment, DropReason.TCP_FLAGS)
             return
         if self._valid(segment, flags):
             self.hdr_window = hdr.window
@@ -233,34 +205,38 @@ class TcpSocket(Socket):
         self.rcv_nxt = self.copied_seq = rcv_nxt
         self.right_edge = (rcv_nxt + self._window_bytes) & SEQ_MASK
 
+    def _edge(self) -> int:
+        """Right edge of the window; what has been taken beyond it moved the edge along."""
+        return self.rcv_nxt if before(self.right_edge, self.rcv_nxt) else self.right_edge
+
     def _valid(self, segment: Segment, flags: int) -> bool:
         """tcp_validate_incoming, without PAWS: window, RST, SYN."""
         seq = segment.seq
-        beyond = before(self.right_edge, seq)
+        beyond = before(self._edge(), seq)
         if beyond and self.peer_fills_gaps and not flags & (TCP_RST | TCP_SYN):
             return True
         ext = self.snmp.TcpExt
         if flags & TCP_RST:
             if beyond:
-                self._drop(segment, DropReason.TCP_INVALID_SEQUENCE)
+                self.drop(segment, DropReason.TCP_INVALID_SEQUENCE)
                 return False
             if seq == self.rcv_nxt:
                 self.reset = True
                 self.snmp.Tcp.EstabResets += 1
-                self._drop(segment, DropReason.TCP_RESET)
+                self.drop(segment, DropReason.TCP_RESET)
                 self.close()
                 self.data_ready(segment.skbs[0].stage_ns, segment.cpus[0])
                 return False
             ext.TCPChallengeACK += 1
-            self._drop(segment, DropReason.TCP_RESET)
+            self.drop(segment, DropReason.TCP_RESET)
             return False
         if flags & TCP_SYN:
             ext.TCPChallengeACK += 1
             ext.TCPSYNChallenge += 1
-            self._drop(segment, DropReason.TCP_INVALID_SYN)
+            self.drop(segment, DropReason.TCP_INVALID_SYN)
             return False
         if beyond:
-            self._drop(segment, DropReason.TCP_INVALID_SEQUENCE)
+            self.drop(segment, DropReason.TCP_INVALID_SEQUENCE)
             return False
         return True
 
@@ -270,35 +246,36 @@ class TcpSocket(Socket):
         seq = segment.seq
         rcv_nxt = self.rcv_nxt
         if self.fin:
-            self._drop(segment, DropReason.NOT_SPECIFIED)
+            self.drop(segment, DropReason.NOT_SPECIFIED)
             return
         if seq != rcv_nxt:
             ahead = (seq - rcv_nxt) & SEQ_MASK
             if (segment.end_seq - rcv_nxt - 1) & SEQ_MASK >= SEQ_HALF:
                 ext.DelayedACKLost += 1
-                self._drop(segment, DropReason.TCP_OLD_DATA)
+                self.drop(segment, DropReason.TCP_OLD_DATA)
                 return
             if ahead < SEQ_HALF:
                 if self.peer_fills_gaps:
                     self._skip_gap(seq)
-                elif not before(seq, self.right_edge):
-                    self._drop(segment, DropReason.TCP_OVERWINDOW)
+                elif not before(seq, self._edge()):
+                    self.drop(segment, DropReason.TCP_OVERWINDOW)
                     return
                 else:
-                    self._data_queue_ofo(stamp_ns, cpu, segment)
+                    if not self.data_queue_ofo(segment):
+                        self.data_ready(stamp_ns, cpu)
                     return
         if not before(self.rcv_nxt, self.right_edge):
             ext.TCPZeroWindowDrop += 1
-            self._drop(segment, DropReason.TCP_ZEROWINDOW)
+            self.drop(segment, DropReason.TCP_ZEROWINDOW)
             return
-        if not self._room_in_order(segment):
+        if not self.room_in_order(segment):
             ext.TCPRcvQDrop += 1
-            self._drop(segment, DropReason.PROTO_MEM)
+            self.drop(segment, DropReason.PROTO_MEM)
             self.data_ready(stamp_ns, cpu)
             return
-        self._queue_rcv(segment)
+        self.queue_rcv(segment)
         if self.ofo:
-            self._ofo_queue()
+            self.ofo_queue()
         self._data_ready_after(stamp_ns, cpu)
 
     def _skip_gap(self, seq: int) -> None:
@@ -316,191 +293,12 @@ class TcpSocket(Socket):
 
     def _open_window(self) -> None:
         """__tcp_select_window as if an ACK left now: never shrinks, and stays shut below a sixteenth of the whole."""
-        limit = self._limit_bytes
+        limit = self.limit_bytes
         free = (limit - self.rmem_alloc_bytes - self._backlog_bytes) >> 1
         if free >= limit >> 5:
             edge = (self.rcv_nxt + free) & SEQ_MASK
             if before(self.right_edge, edge):
                 self.right_edge = edge
-
-    # ---------------------------------------------------------------- queues
-
-    def _queue_rcv(self, segment: Segment) -> None:
-        """tcp_queue_rcv: charge and append, or coalesce with the tail (T6). Advances rcv_nxt."""
-        self.rcv_nxt = segment.end_seq
-        if segment.fin:
-            self.fin = True
-        queue = self.queue
-        self.held_frames += segment.frames
-        if queue:
-            added = queue[-1].try_coalesce(segment)
-            if added >= 0:
-                self.snmp.TcpExt.TCPRcvCoalesce += 1
-                self.rmem_alloc_bytes += added
-                self._forward_alloc -= added
-                return
-        queue.append(segment)
-        self.rmem_alloc_bytes += segment.truesize_bytes
-        self._forward_alloc -= segment.truesize_bytes
-
-    def _ofo_queue(self) -> None:
-        """tcp_ofo_queue: move what has become contiguous from the out-of-order queue to the receive queue."""
-        ofo = self.ofo
-        while ofo and not before(self.rcv_nxt, ofo[0].seq):
-            segment = ofo.pop(0)
-            self.ofo_frames -= segment.frames
-            self._uncharge(segment.truesize_bytes)
-            if not before(self.rcv_nxt, segment.end_seq):
-                self._drop(segment, DropReason.TCP_OFOMERGE)
-                continue
-            self._forward_alloc_for(segment.truesize_bytes)
-            self._queue_rcv(segment)
-
-    def _data_queue_ofo(self, stamp_ns: int, cpu: Cpu, segment: Segment) -> None:
-        """tcp_data_queue_ofo: insert by sequence number; duplicates go, covered segments go."""
-        ext = self.snmp.TcpExt
-        if not self._try_rmem_schedule(segment):
-            ext.TCPOFODrop += 1
-            self._drop(segment, DropReason.PROTO_MEM)
-            self.data_ready(stamp_ns, cpu)
-            return
-        ext.TCPOFOQueue += 1
-        ofo = self.ofo
-        seq, end_seq = segment.seq, segment.end_seq
-        at = len(ofo)
-        while at and before(seq, ofo[at - 1].seq):
-            at -= 1
-        if at:
-            left = ofo[at - 1]
-            if not before(left.end_seq, end_seq):
-                ext.TCPOFOMerge += 1
-                self._drop(segment, DropReason.TCP_OFOMERGE)
-                return
-            added = -1
-            if left.seq == seq:
-                at -= 1
-            else:
-                added = left.try_coalesce(segment)
-            if added >= 0:
-                self.rmem_alloc_bytes += added
-                self._forward_alloc -= added
-                self.ofo_frames += segment.frames
-                self._drop_covered(at, end_seq)
-                return
-        ofo.insert(at, segment)
-        self.ofo_frames += segment.frames
-        self.rmem_alloc_bytes += segment.truesize_bytes
-        self._forward_alloc -= segment.truesize_bytes
-        self._drop_covered(at + 1, end_seq)
-
-    def _drop_covered(self, at: int, end_seq: int) -> None:
-        """Drop the out-of-order segments from place `at` on that end at or before `end_seq`."""
-        ofo = self.ofo
-        while at < len(ofo) and not before(end_seq, ofo[at].end_seq):
-            old = ofo.pop(at)
-            self.ofo_frames -= old.frames
-            self._uncharge(old.truesize_bytes)
-            self.snmp.TcpExt.TCPOFOMerge += 1
-            self._drop(old, DropReason.TCP_OFOMERGE)
-
-    # ---------------------------------------------------------------- memory
-
-    def _uncharge(self, size_bytes: int) -> None:
-        """sk_mem_uncharge: whole pages go back to the protocol."""
-        self.rmem_alloc_bytes -= size_bytes
-        self._forward_alloc = (self._forward_alloc + size_bytes) % PAGE_BYTES
-
-    def _forward_alloc_for(self, size_bytes: int) -> None:
-        """sk_rmem_schedule: take whole pages until `size_bytes` fit."""
-        missing = size_bytes - self._forward_alloc
-        if missing > 0:
-            self._forward_alloc += -(-missing // PAGE_BYTES) * PAGE_BYTES
-
-    def _room_in_order(self, segment: Segment) -> bool:
-        """Memory for the next segment in order; an empty receive queue always gets it (T4)."""
-        if not self.net.rules.tcp_nomem_ack and not self.queue:
-            self._forward_alloc_for(segment.truesize_bytes)
-            return True
-        if self._try_rmem_schedule(segment):
-            return True
-        if self.queue:
-            return False
-        self._forward_alloc_for(segment.truesize_bytes)
-        return True
-
-    def _over(self, segment: Segment) -> bool:
-        rmem = self.rmem_alloc_bytes
-        if self.net.rules.tcp_ingest_adds_len:
-            first = segment.skbs[0]
-            rmem += (segment.end_seq - segment.seq & SEQ_MASK) + first.len_bytes - first.payload_bytes
-        return rmem > self.rcvbuf_bytes
-
-    def _try_rmem_schedule(self, segment: Segment) -> bool:
-        """tcp_try_rmem_schedule: room in the buffer, if need be after pruning."""
-        if self._over(segment) and not self._prune_queue(segment):
-            return False
-        self._forward_alloc_for(segment.truesize_bytes)
-        return True
-
-    def _prune_queue(self, incoming: Segment) -> bool:
-        """tcp_prune_queue: let the buffer grow, collapse both queues, drop out-of-order data. False if still over (T4)."""
-        ext = self.snmp.TcpExt
-        ext.PruneCalled += 1
-        if not self._locked and self.rcvbuf_bytes < self._limit_bytes:
-            self.rcvbuf_bytes = min(max(self.rmem_alloc_bytes, self.rcvbuf_bytes), self._limit_bytes)
-        if self.rmem_alloc_bytes <= self.rcvbuf_bytes:
-            return True
-        self._collapse_ofo()
-        receive = list(self.queue)
-        saved, collapsed = collapse(receive)
-        if collapsed:
-            self.queue = deque(receive)
-            self._uncharge(saved)
-            ext.TCPRcvCollapsed += collapsed
-        if self.rmem_alloc_bytes <= self.rcvbuf_bytes:
-            return True
-        self._prune_ofo(incoming)
-        if self.rmem_alloc_bytes <= self.rcvbuf_bytes:
-            return True
-        ext.RcvPruned += 1
-        return False
-
-    def _collapse_ofo(self) -> None:
-        """tcp_collapse_ofo_queue: each contiguous run on its own."""
-        done: list[Segment] = []
-        run: list[Segment] = []
-        for segment in [*self.ofo, None]:
-            if run and (segment is None or before(run[-1].end_seq, segment.seq)):
-                saved, collapsed = collapse(run)
-                self._uncharge(saved)
-                self.snmp.TcpExt.TCPRcvCollapsed += collapsed
-                done += run
-                run = []
-            if segment is not None:
-                run.append(segment)
-        self.ofo = done
-
-    def _prune_ofo(self, incoming: Segment) -> None:
-        """tcp_prune_ofo_queue: from the highest sequence number down, an eighth of the buffer at a time; never for data further right."""
-        ofo = self.ofo
-        pruned = False
-        goal = self.rcvbuf_bytes >> 3
-        while ofo:
-            last = ofo[-1]
-            if before(last.seq, incoming.seq):
-                break
-            pruned = True
-            ofo.pop()
-            self.ofo_frames -= last.frames
-            self._uncharge(last.truesize_bytes)
-            self._drop(last, DropReason.PROTO_MEM)
-            goal -= last.truesize_bytes
-            if goal <= 0 or not ofo:
-                if self.rmem_alloc_bytes <= self.rcvbuf_bytes:
-                    break
-                goal = self.rcvbuf_bytes >> 3
-        if pruned:
-            self.snmp.TcpExt.OfoPruned += 1
 
     # ---------------------------------------------------------------- reader side
 
@@ -551,7 +349,7 @@ class TcpSocket(Socket):
             if whole:
                 queue.popleft()
                 self._next_read = 0
-                self._uncharge(segment.truesize_bytes)
+                self.uncharge(segment.truesize_bytes)
         self.read_bytes += taken
         self.recv_ns = recv_ns + costs.copy_ps * taken // 1000
         if taken:
@@ -576,7 +374,7 @@ class TcpSocket(Socket):
             for segment in backlog:
                 self.backlog_frames -= segment.frames
                 if self.closed:
-                    self._drop(segment, DropReason.TCP_CLOSE)
+                    self.drop(segment, DropReason.TCP_CLOSE)
                 else:
                     self._do_rcv(now_ns, cpu, segment)
             self._backlog_bytes = 0
@@ -605,58 +403,10 @@ class TcpSocket(Socket):
             self.snmp.Tcp.CurrEstab -= 1
             self.stack.tables.remove_established(self.flow, self)
             for segment in self.ofo:
-                self._uncharge(segment.truesize_bytes)
-                self._drop(segment, DropReason.TCP_CLOSE)
+                self.uncharge(segment.truesize_bytes)
+                self.drop(segment, DropReason.TCP_CLOSE)
             self.ofo = []
             self.ofo_frames = 0
-
-
-class TcpSink(TcpSocket):
-    """A connection whose in-kernel user takes the data in softirq, as soon as it is in order: nothing waits to be read."""
-
-    __slots__ = ("_straight",)
-
-    def __init__(self, stack: NetStack, flow: Flow, rcvbuf_bytes: int | None = None, rcv_nxt: int = -1) -> None:
-        super().__init__(stack, flow, rcvbuf_bytes, rcv_nxt)
-        self.rcv_ns += stack.net.costs.skb_free_ns
-        self._straight = rcv_nxt
-        """rcv_nxt while nothing is out of order, finished or closed; else -1."""
-
-    def deliver(self, stamp_ns: int, sender: Cpu, skb: Skb) -> None:
-        """Take the next data in order at once; anything else goes the ordinary way."""
-        seq = skb.seq
-        if seq == self._straight and (skb.hdr.tcp_flags | skb.tcp_flags_merged) & _PREDICTED == TCP_ACK:
-            size = skb.payload_bytes
-            if size:
-                self._straight = self.rcv_nxt = (seq + size) & SEQ_MASK
-                self.read_messages += 1
-                self.read_bytes += size
-                self.ledger.read_frames += skb.frames
-                self._latency_protocol.append(stamp_ns - skb.stage_ns)
-                self._latency_socket.append(0)
-                self._latency_total.append(stamp_ns - skb.arrived_ns)
-                return
-        self.copied_seq = self.rcv_nxt
-        self.right_edge = (self.rcv_nxt + self._window_bytes) & SEQ_MASK
-        super().deliver(stamp_ns, sender, skb)
-        self._straight = -1 if self.ofo or self.fin or self.closed else self.rcv_nxt
-
-    def close(self) -> None:
-        """Leave the tables."""
-        self._straight = -1
-        super().close()
-
-    def data_ready(self, stamp_ns: int, cpu: Cpu) -> None:
-        """sk_data_ready of the in-kernel user: read everything."""
-        for segment in self.queue:
-            self._uncharge(segment.truesize_bytes)
-            for skb in segment.skbs:
-                self.held_frames -= skb.frames
-                self.read_messages += 1
-                self.read_bytes += skb.payload_bytes
-                self.account_read(skb, stamp_ns)
-        self.queue.clear()
-        self.copied_seq = self.rcv_nxt
 
 
 def _alike(tail: Segment, segment: Segment) -> bool:
