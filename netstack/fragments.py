@@ -255,8 +255,8 @@ class Fragments:
             frame.seq,
             min(skb.arrived_ns for _, _, skb in parts),
             frame.data,
+            wire_bytes - max(network, ETH_HLEN),
         )
-        whole.len_bytes = wire_bytes - max(network, ETH_HLEN)
         whole.dev = last_seen.dev
         whole.rx_queue = first.rx_queue
         whole.alloc_cpu = first.alloc_cpu

@@ -7,6 +7,7 @@ Source: net/ipv4/udp.c __udp4_lib_rcv, net/ipv6/udp.c (6.9).
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Final
 
 from emu.dropreason import DropReason
@@ -126,13 +127,10 @@ class UdpInput:
             self._csum_error(sd, skb)
             return
         for sock in socks[1:]:
-            copy = Skb(
-                skb.hdr, skb.number, skb.wire_bytes, skb.payload_bytes, skb.ip_id, skb.seq, skb.arrived_ns, skb.data
-            )
-            copy.__dict__.update(skb.__dict__)
-            copy.frames = 0
+            clone = copy(skb)
+            clone.frames = 0
             sd.cpu.local_now_ns += self._costs.udp_rcv_ns
-            self._net.clock.post(sd.cpu, sock, copy)
+            self._net.clock.post(sd.cpu, sock, clone)
         self._net.clock.post(sd.cpu, socks[0], skb)
 
     def _deliver_segments(self, sd: SoftnetData, skb: Skb, sock: UdpSocket) -> None:

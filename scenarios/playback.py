@@ -27,6 +27,7 @@ from typing import Final
 from emu.clock import NEVER
 from emu.errors import CaptureError, ConfigError
 from emu.headers import (
+    ETH_HLEN,
     IPPROTO_ICMP,
     IPPROTO_ICMPV6,
     IPPROTO_TCP,
@@ -261,7 +262,7 @@ class Playback(BlockSource):
                             at = free
                             rest &= LINE_MASK
                     hdr = copies[lane][which]
-                    append(Skb(hdr, 0, wire, payload, ip_id, seq, at, data if hdr is own else None))
+                    append(Skb(hdr, 0, wire, payload, ip_id, seq, at, data if hdr is own else None, wire - ETH_HLEN))
         self._free_ns, self._line_rest = free, rest
         return out
 

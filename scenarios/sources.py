@@ -18,6 +18,7 @@ from typing import Final, Protocol
 
 from emu.clock import NEVER
 from emu.errors import ConfigError
+from emu.headers import ETH_HLEN
 from emu.skb import Skb
 from scenarios.flows import FlowSet
 from scenarios.sizes import FCS_BYTES, Sizes
@@ -226,7 +227,7 @@ class SyntheticSource(BlockSource):
             if tcp:
                 seq = flow.seq
                 flow.seq = (seq + payload) & 0xFFFFFFFF
-            append(Skb(flow.hdr, 0, wire, payload, ip_id, seq, at, None))
+            append(Skb(flow.hdr, 0, wire, payload, ip_id, seq, at, None, wire - ETH_HLEN))
         self._line_free_ns, self._line_rest = free, rest
         return out
 
@@ -266,7 +267,7 @@ class SyntheticSource(BlockSource):
                     flow.seq = (seq + payload) & 0xFFFFFFFF
                 if psh and car == last:
                     hdr = flow.psh_hdr
-                append(Skb(hdr, 0, wire, payload, ip_id, seq, at, None))
+                append(Skb(hdr, 0, wire, payload, ip_id, seq, at, None, wire - ETH_HLEN))
         self._line_free_ns, self._line_rest = free, rest
         return out
 

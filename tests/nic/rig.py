@@ -51,7 +51,7 @@ def udp_headers(
 
 def frame(hdr: Headers, arrived_ns: int, wire_bytes: int = 64) -> Skb:
     """A frame of `hdr`."""
-    return Skb(hdr, 0, wire_bytes, max(wire_bytes - 42, 0), 0, 0, arrived_ns, None)
+    return Skb(hdr, 0, wire_bytes, max(wire_bytes - 42, 0), 0, 0, arrived_ns, None, wire_bytes - 14)
 
 
 class Script:

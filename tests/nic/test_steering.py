@@ -90,7 +90,7 @@ def test_promiscuous_mode_counts_from_the_moment_it_is_set() -> None:
 def test_damaged_and_impossible_frames_are_counted_and_dropped() -> None:
     hdr = udp_headers()
     stump = frame(HeaderTable().parse(bytes(13)).hdr, 4000, 13)
-    damaged = DamagedSkb(hdr, 0, 64, 22, 0, 0, 1500, None)
+    damaged = DamagedSkb(hdr, 0, 64, 22, 0, 0, 1500, None, 50)
     rig = Rig([frame(hdr, 1000), damaged, frame(hdr, 2000, 1532), frame(hdr, 3000, 1533), stump]).run()
     assert len(rig.received) == 2
     statistics = rig.dev.statistics
@@ -153,7 +153,7 @@ def tagged_frame(arrived_ns: int, with_data: bool) -> Skb:
     plain = build(udp_headers(), 64, 1, 0)
     data = plain[:12] + b"\x81\x00\x20\x05" + plain[12:]
     parsed = HeaderTable().parse(data)
-    return Skb(parsed.hdr, 0, 68, parsed.payload_bytes, 1, 0, arrived_ns, data if with_data else None)
+    return Skb(parsed.hdr, 0, 68, parsed.payload_bytes, 1, 0, arrived_ns, data if with_data else None, 54)
 
 
 @pytest.mark.parametrize("with_data", [True, False])

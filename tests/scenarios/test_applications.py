@@ -39,7 +39,7 @@ class Host:
     def send(self, sock: UdpSocket, at_ns: int, count: int = 1, payload: int = 100) -> None:
         def post(cpu: Cpu) -> None:
             for _ in range(count):
-                skb = Skb(HDR, self.sent, 42 + payload, payload, 0, 0, at_ns, None)
+                skb = Skb(HDR, self.sent, 42 + payload, payload, 0, 0, at_ns, None, 28 + payload)
                 skb.ip_summed = 1
                 skb.stage_ns = at_ns
                 cpu.clock.post(cpu, sock, skb)
