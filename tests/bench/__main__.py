@@ -1,0 +1,129 @@
+"""`make bench`: packets per wall second against an idiomatic SimPy model of the same topology, in the same run.
+
+Each topology is run in pairs, softnet and SimPy in turn, because a shared machine's speed drifts; the figure that counts is the
+median of the pairs' ratios. Then cost per packet from 10 thousand to 2 million packets, and memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from scenarios.build import Built, build
+from scenarios.load import parse_scenario
+from tests.bench import simpy_model
+
+PACKETS: Final = 60_000
+PAIRS: Final = 5
+GOAL: Final = 2.5
+
+SCENARIO: Final = """
+[machine]
+cpus = {cpus}
+[nic]
+queues = {queues}
+{settings}
+[[traffic]]
+protocol = "tcp"
+pattern = "poisson"
+flows = 1000
+size = 64
+rate_pps = {rate}
+packets = {packets}
+[[app]]
+kind = "sink"
+protocol = "tcp"
+port = 5001
+"""
+
+RPS: Final = '[set]\n"/sys/class/net/eth0/queues/rx-0/rps_cpus" = "f"'
+TOPOLOGIES: Final = {
+    "one_cpu": (1, 1, "", 1_000_000),
+    "rss4": (4, 4, "", 4_000_000),
+    "rps": (4, 1, RPS, 1_800_000),
+}
+"""Name -> CPUs, queues, settings, packets a virtual second: about 70 % of what the busiest CPU can take."""
+
+
+def machine(topology: str, packets: int) -> Built:
+    """softnet's machine for `topology`."""
+    cpus, queues, settings, rate = TOPOLOGIES[topology]
+    text = SCENARIO.format(cpus=cpus, queues=queues, settings=settings, rate=rate, packets=packets)
+    loaded = parse_scenario(text, f"bench {topology}", Path())
+    return build(loaded.scenario, loaded.origin, seed=1)
+
+
+def softnet_pps(topology: str, packets: int) -> float:
+    """Packets per wall second of a whole run; building the machine is not counted."""
+    built = machine(topology, packets)
+    gc.collect()
+    start = time.perf_counter()
+    trio.run(built.machine.run, built.until_ns)
+    elapsed = time.perf_counter() - start
+    ledger = built.machine.ledger
+    dropped = sum(ledger.dropped_frames)
+    assert ledger.read_frames + ledger.consumed_frames + dropped == packets, "not every packet came to its end"
+    assert dropped * 100 < packets, f"{topology}: {dropped} of {packets} packets dropped, the rate is too high"
+    return packets / elapsed
+
+
+def simpy_pps(topology: str, packets: int) -> float:
+    """The same for the SimPy model."""
+    gc.collect()
+    result = simpy_model.run(topology, packets)
+    assert result.packets_delivered + result.dropped == packets
+    return packets / result.wall_s
+
+
+def compare(packets: int, pairs: int) -> bool:
+    """Print the ratios. True if every topology reaches the goal."""
+    print(f"packets per wall second, {packets} packets a run, median of {pairs} pairs (goal: {GOAL} times SimPy)")
+    print(f"{'topology':10} {'softnet':>10} {'simpy':>10} {'ratio':>7} {'least':>7} {'most':>7}")
+    reached = True
+    for topology in TOPOLOGIES:
+        rows = [(softnet_pps(topology, packets), simpy_pps(topology, packets)) for _ in range(pairs)]
+        ratios = [ours / theirs for ours, theirs in rows]
+        median = statistics.median(ratios)
+        reached = reached and median >= GOAL
+        print(
+            f"{topology:10} {statistics.median(row[0] for row in rows):10.0f} "
+            f"{statistics.median(row[1] for row in rows):10.0f} {median:7.2f} {min(ratios):7.2f} {max(ratios):7.2f}"
+        )
+    return reached
+
+
+def growth(most: int) -> None:
+    """Print wall time per packet and peak memory as the number of packets grows."""
+    print("\ncost per packet and memory (rss4)")
+    print(f"{'packets':>10} {'us/packet':>10} {'peak MiB':>9}")
+    packets = 10_000
+    while packets <= most:
+        pps = softnet_pps("rss4", packets)
+        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{packets:10} {1e6 / pps:10.2f} {peak_mib:9.0f}")
+        packets *= 10 if packets < 1_000_000 else 2
+
+
+def main() -> int:
+    """Run all of it. Exit code 1 if the goal is missed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--packets", type=int, default=PACKETS)
+    parser.add_argument("--pairs", type=int, default=PAIRS)
+    parser.add_argument("--most", type=int, default=2_000_000, help="largest run of the growth table; 0 leaves it out")
+    arguments = parser.parse_args()
+    reached = compare(arguments.packets, arguments.pairs)
+    if arguments.most:
+        growth(arguments.most)
+    return 0 if reached else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
