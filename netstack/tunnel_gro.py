@@ -23,12 +23,12 @@ from emu.headers import (
 )
 from emu.skb import CHECKSUM_NONE, CHECKSUM_UNNECESSARY
 from netstack.inet_gro import TUNNELS, inet_gro_network
-from netstack.ipv6_gro import ipv6_gro_network
+from netstack.ipv6_gro import IPV6_HEADER_BYTES, ipv6_gro_network
 from netstack.vlan_gro import network_gro_shape
 from softirq.gro import SKB_GSO_GRE, SKB_GSO_IPXIP4, SKB_GSO_IPXIP6
 
 if TYPE_CHECKING:
-    from emu.headers import Headers
+    from emu.headers import Frame, Headers
     from emu.skb import Skb
 
 ETH_P_TEB: Final = 0x6558
@@ -44,36 +44,38 @@ def deep_gro_shape(skb: Skb) -> GroShape:
         return GroShape(GRO_PASS)
     if hdr.ip_header_whole and hdr.l4_protocol in TUNNELS:
         return _tunnel(skb, hdr, data)
-    return _reread(skb, hdr, data)
+    shape, frame = _reread(hdr, data, skb.wire_bytes)
+    if not shape.flush:
+        skb.seq = frame.seq
+        skb.payload_bytes = frame.payload_bytes
+    return shape
 
 
-def _reread(skb: Skb, hdr: Headers, data: bytes) -> GroShape:
+def _reread(hdr: Headers, data: bytes, wire_bytes: int) -> tuple[GroShape, Frame]:
     """Parse the frame as if its length and version fields told the truth, and let the shape remember that they do not."""
     start = hdr.network_offset
     honest = bytearray(data)
     if hdr.version == 4:
-        struct.pack_into("!H", honest, start + 2, (skb.wire_bytes - start) & 0xFFFF)
+        struct.pack_into("!H", honest, start + 2, (wire_bytes - start) & 0xFFFF)
         honest[start + 10 : start + 12] = bytes(2)
         csum = 0xFFFF - ones_complement_sum(bytes(honest[start : start + 20]))
         struct.pack_into("!H", honest, start + 10, csum)
         lies = True
     else:
-        length = (skb.wire_bytes - start - 40) & 0xFFFF
+        length = (wire_bytes - start - IPV6_HEADER_BYTES) & 0xFFFF
         lies = length != int.from_bytes(data[start + 4 : start + 6], "big")
         struct.pack_into("!H", honest, start + 4, length)
         honest[start] = 0x60 | honest[start] & 0x0F
     frame = HeaderTable().parse(bytes(honest))
     shape = network_gro_shape(frame.hdr)
     if shape.kind != GRO_LOOK:
-        return GroShape(GRO_PASS)
-    shape.key += data[start : start + 1] if hdr.version == 6 and honest[start] != data[start] else b""
+        return GroShape(GRO_PASS), frame
+    if honest[start] != data[start]:
+        shape.key += data[start : start + 1]
     if lies:
         shape.flush = True
-        shape.holds = False
-    else:
-        skb.seq = frame.seq
-        skb.payload_bytes = frame.payload_bytes
-    return shape
+        shape.holds = shape.merges = False
+    return shape, frame
 
 
 def _tunnel(skb: Skb, hdr: Headers, data: bytes) -> GroShape:
@@ -104,8 +106,7 @@ def _tunnel(skb: Skb, hdr: Headers, data: bytes) -> GroShape:
     frame = HeaderTable().parse(link + data[start : skb.wire_bytes])
     shape = network_gro_shape(frame.hdr)
     if shape.kind == GRO_DEEP and not (frame.hdr.ip_header_whole and frame.hdr.l4_protocol in TUNNELS):
-        inner = type(skb)(frame.hdr, 0, frame.wire_bytes, frame.payload_bytes, frame.ip_id, frame.seq, 0, frame.data)
-        shape = _reread(inner, frame.hdr, frame.data or b"")
+        shape, frame = _reread(frame.hdr, link + data[start : skb.wire_bytes], frame.wire_bytes)
     if shape.kind != GRO_LOOK:
         return GroShape(GRO_PASS)
     if checked and not (outer.flush or shape.flush):
@@ -123,7 +124,7 @@ def _tunnel(skb: Skb, hdr: Headers, data: bytes) -> GroShape:
     shape.gso_type |= gso_type
     if outer.flush:
         shape.flush = True
-        shape.holds = False
+        shape.holds = shape.merges = False
     skb.seq = frame.seq
     skb.payload_bytes = frame.payload_bytes
     if shape.ip_id_rule != IP_ID_NONE:

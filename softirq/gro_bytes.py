@@ -67,7 +67,7 @@ def frag_list_bytes(skb: Skb) -> list[int]:
 def checksum_position(skb: Skb) -> tuple[int, int]:
     """CHECKSUM_PARTIAL of a merged packet: (offset of the transport header in the frame as received, of the checksum within it)."""
     offsets = _walk(bytearray(_frame(skb)), skb.hdr.network_offset, skb.hdr.protocol)
-    _, protocol, start = offsets[-1]
+    _, _, protocol, start = offsets[-1]
     return start, TCP_CSUM_OFFSET if protocol == IPPROTO_TCP else UDP_CSUM_OFFSET
 
 
@@ -78,9 +78,9 @@ def _frame(skb: Skb) -> bytes:
     return data + bytes(skb.wire_bytes - len(data)) if len(data) < skb.wire_bytes else data
 
 
-def _walk(frame: bytearray, start: int, ethertype: int) -> list[tuple[int, int, int]]:
-    """(offset of an IP header, protocol behind it, offset of what is behind it), outermost first."""
-    found: list[tuple[int, int, int]] = []
+def _walk(frame: bytearray, start: int, ethertype: int) -> list[tuple[int, int, int, int]]:
+    """(offset of an IP header, 4 or 6 by ethertype, protocol behind it, offset of what is behind it), outermost first."""
+    found: list[tuple[int, int, int, int]] = []
     while ethertype in (ETH_P_IP, ETH_P_IPV6):
         if ethertype == ETH_P_IP:
             protocol, at = frame[start + 9], start + 20
@@ -88,7 +88,7 @@ def _walk(frame: bytearray, start: int, ethertype: int) -> list[tuple[int, int, 
             protocol, at = frame[start + 6], start + 40
             while protocol in _EXTENSIONS:
                 protocol, at = frame[at], at + (frame[at + 1] + 1) * 8
-        found.append((start, protocol, at))
+        found.append((start, 4 if ethertype == ETH_P_IP else 6, protocol, at))
         start = at
         if protocol == IPPROTO_IPIP:
             ethertype = ETH_P_IP
@@ -108,8 +108,8 @@ def _walk(frame: bytearray, start: int, ethertype: int) -> list[tuple[int, int, 
 def _complete(frame: bytearray, skb: Skb) -> None:
     """Write lengths and checksums of a merged packet into its headers."""
     headers = _walk(frame, skb.hdr.network_offset, skb.hdr.protocol)
-    for start, _, _ in headers:
-        if frame[start] >> 4 == 4:
+    for start, version, _, _ in headers:
+        if version == 4:
             total = len(frame) - start
             struct.pack_into("!H", frame, start + 2, total if total <= 0xFFFF else 0)
             frame[start + 10 : start + 12] = bytes(2)
@@ -117,7 +117,7 @@ def _complete(frame: bytearray, skb: Skb) -> None:
         else:
             payload = len(frame) - start - 40
             struct.pack_into("!H", frame, start + 4, payload if payload <= 0xFFFF else 0)
-    start, protocol, at = headers[-1]
+    start, version, protocol, at = headers[-1]
     length = len(frame) - at
     if protocol == IPPROTO_UDP:
         struct.pack_into("!H", frame, at + 4, length & 0xFFFF)
@@ -126,12 +126,12 @@ def _complete(frame: bytearray, skb: Skb) -> None:
         frame[at + 13] |= skb.tcp_flags_merged
         csum_at = at + TCP_CSUM_OFFSET
     if not skb.gro_flist:
-        addresses = frame[start + 12 : start + 20] if frame[start] >> 4 == 4 else frame[start + 8 : start + 40]
+        addresses = frame[start + 12 : start + 20] if version == 4 else frame[start + 8 : start + 40]
         pseudo = ones_complement_sum(bytes(addresses) + struct.pack("!II", protocol, length))
         struct.pack_into("!H", frame, csum_at, pseudo)
-    outer = headers[0][0]
+    outer, version, _, _ = headers[0]
     payload = len(frame) - outer - 40
-    if frame[outer] >> 4 == 6 and payload > 0xFFFF:
+    if version == 6 and payload > 0xFFFF:
         option = struct.pack("!BBBBI", frame[outer + 6], 0, 0xC2, 4, payload + GRO_JUMBO_BYTES)
         frame[outer + 6] = IPPROTO_HOPOPTS
         frame[outer + 40 : outer + 40] = option
