@@ -248,6 +248,7 @@ class HeaderTable:
             hdr.l4_csum_zero,
             hdr.l4_header_whole,
             hdr.ip_problem,
+            hdr.gre_or_spi,
         )
         known = self._table.get(key)
         if known is not None:
@@ -399,8 +400,8 @@ def _parse_l4(
         hdr.sport, hdr.dport, hdr.ack, hdr.window = sport, dport, ack, window
         hdr.tcp_flags = offset_flags & 0xFF
         hdr.tcp_doff_bytes = hdr.l4_header_bytes = doff
-        hdr.l4_header_whole = 20 <= doff <= here
-        header = max(min(doff, here), 20)
+        hdr.l4_header_whole = 20 <= doff <= available
+        header = max(min(doff, available), 20)
         hdr.tcp_options = data[offset + 20 : offset + header]
         frame.seq = seq
         varying += [(offset + 4, 4), (offset + 16, 2)]

@@ -84,7 +84,8 @@ def _keys(hdr: Headers) -> tuple[object, ...]:
         return (hdr.protocol, vlans)
     addresses = (hdr.saddr, hdr.daddr) if hdr.saddr <= hdr.daddr else (hdr.daddr, hdr.saddr)
     if hdr.version == 6 and hdr.flow_label:
-        return (hdr.protocol, vlans, addresses, "label", hdr.flow_label)
+        next_header = hdr.extension_headers[0] if hdr.extension_headers else hdr.l4_protocol
+        return (hdr.protocol, vlans, addresses, "label", hdr.flow_label, next_header)
     if hdr.fragment:
         return (hdr.protocol, vlans, addresses, hdr.l4_protocol)
     ports = (hdr.sport, hdr.dport) if hdr.sport <= hdr.dport else (hdr.dport, hdr.sport)
