@@ -58,6 +58,10 @@ class Mailbox:
             return None
         return heapq.heappop(self._heap)[3]
 
+    def has_only_timers(self) -> bool:
+        """Nothing but the CPU's own timers is on its way."""
+        return all(rank == LOCAL_TIMER_RANK or item.withdrawn for _, rank, _, item in self._heap)
+
     def drain(self) -> list[tuple[int, int, Interrupt]]:
         """All that is under way, in order, for a CPU that goes offline."""
         waiting = [

@@ -1,7 +1,7 @@
 """Where packets enter the stack: steering first, then the demux.
 
-Models: D1, R8: netif_receive_skb_list_internal asks get_rps_cpu for each skb; those that stay go up together.
-Leaves out: netif_rx's own entry (it goes straight to enqueue_to_backlog).
+Models: D1, R8: netif_receive_skb_list_internal asks get_rps_cpu for each skb; those that stay go up together. The entries of drivers
+without GRO: netif_receive_skb_internal (one skb, E1) and netif_rx (always through a backlog, E2, E3).
 Source: net/core/dev.c (6.9).
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from emu.skb import Skb
 from softirq.backlog import enqueue_to_backlog
-from softirq.demux import netif_receive_skb_list
+from softirq.demux import netif_receive_skb, netif_receive_skb_list
 from softirq.rps import get_rps_cpu
 
 if TYPE_CHECKING:
@@ -32,3 +32,19 @@ def netif_receive_skb_list_internal(sd: SoftnetData, skbs: list[Skb]) -> None:
         skbs = stay
     if skbs:
         netif_receive_skb_list(sd, skbs)
+
+
+def netif_receive_skb_internal(sd: SoftnetData, skb: Skb) -> None:
+    """netif_receive_skb of a driver: steer one skb to a backlog, or take it up the single path here (D1)."""
+    if sd.net.rps_needed:
+        target = get_rps_cpu(sd, skb.dev, skb)
+        if target >= 0:
+            enqueue_to_backlog(sd, skb, target)
+            return
+    netif_receive_skb(sd, skb)
+
+
+def netif_rx(sd: SoftnetData, skb: Skb) -> None:
+    """netif_rx: queue one skb on the backlog of the CPU that RPS names, else of this one (E3)."""
+    target = get_rps_cpu(sd, skb.dev, skb) if sd.net.rps_needed else -1
+    enqueue_to_backlog(sd, skb, target if target >= 0 else sd.index)
