@@ -114,6 +114,12 @@ class Socket:
         """Wire frames anywhere in this socket."""
         return self.held_frames
 
+    def forget(self) -> None:
+        """The last step of closing: nobody counts this socket any more."""
+        if self.epoll is not None:
+            self.epoll.remove(self)
+        self.stack.sockets.pop(self, None)
+
     def data_ready(self, stamp_ns: int, cpu: Cpu) -> None:
         """sk_data_ready: wake who sleeps here, on behalf of `cpu`'s softirq: one of them, or all where the waits are not exclusive."""
         sleepers = self.sleepers

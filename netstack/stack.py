@@ -44,7 +44,8 @@ class NetStack:
         self.net = net
         self.snmp = Snmp(net.rules.counts_ip_out_transmits)
         self.tables = SocketTables(secret)
-        self.sockets: list[Socket] = []
+        self.sockets: dict[Socket, None] = {}
+        """Open sockets, in the order in which they were opened."""
         self.routes = Routes(net)
         self.answers = Answers(self)
         self.icmp = IcmpInput(self)
@@ -116,7 +117,7 @@ class NetStack:
             self.offloads.udp4.enable_encap()
             self.offloads.udp6.enable_encap()
         self.tables.add_udp(sock.local, peer, sock)
-        self.sockets.append(sock)
+        self.sockets[sock] = None
         return sock
 
     def tcp_listener(
@@ -143,7 +144,7 @@ class NetStack:
         listener.sink = sink
         listener.adopts_flows = adopts_flows
         self.tables.add_listener(listener.local, listener)
-        self.sockets.append(listener)
+        self.sockets[listener] = None
         return listener
 
     def tcp_socket(self, flow: Flow, *, rcvbuf: int | None = None, sink: bool = False, rcv_nxt: int = -1) -> TcpSocket:
@@ -159,5 +160,5 @@ class NetStack:
         sock = (TcpSink if sink else TcpSocket)(self, flow, rcvbuf_bytes, rcv_nxt)
         self.tables.add_established(flow, sock)
         self.snmp.Tcp.CurrEstab += 1
-        self.sockets.append(sock)
+        self.sockets[sock] = None
         return sock

@@ -157,3 +157,4 @@ class TcpListener(Socket):
             for child in self.accept_queue:
                 child.close()
             self.accept_queue.clear()
+            self.forget()

@@ -44,14 +44,16 @@ class TcpSink(TcpSocket):
         self.right_edge = (self.rcv_nxt + self._window_bytes) & SEQ_MASK
         super().deliver(stamp_ns, sender, skb)
         self._straight = -1 if self.ofo or self.fin or self.closed else self.rcv_nxt
+        if self.reset:
+            self.close()
 
     def _rcv_straight(self, skb: Skb, cpu: Cpu) -> bool:
         return False
 
-    def close(self) -> None:
+    def done(self) -> None:
         """Leave the tables."""
         self._straight = -1
-        super().close()
+        super().done()
 
     def data_ready(self, stamp_ns: int, cpu: Cpu) -> None:
         """sk_data_ready of the in-kernel user: read everything."""

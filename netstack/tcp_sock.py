@@ -224,7 +224,7 @@ class TcpSocket(TcpMemory):
                 self.reset = True
                 self.snmp.Tcp.EstabResets += 1
                 self.drop(segment, DropReason.TCP_RESET)
-                self.close()
+                self.done()
                 self.data_ready(segment.skbs[0].stage_ns, segment.cpus[0])
                 return False
             ext.TCPChallengeACK += 1
@@ -396,8 +396,8 @@ class TcpSocket(TcpMemory):
             yield BLOCK
             self.woken(process)
 
-    def close(self) -> None:
-        """Leave the tables. What is queued stays readable; later packets find no socket."""
+    def done(self) -> None:
+        """tcp_done: the connection is over and leaves the tables. What is queued stays readable; later packets find no socket."""
         if not self.closed:
             self.closed = True
             self.snmp.Tcp.CurrEstab -= 1
@@ -407,6 +407,21 @@ class TcpSocket(TcpMemory):
                 self.drop(segment, DropReason.TCP_CLOSE)
             self.ofo = []
             self.ofo_frames = 0
+
+    def close(self) -> None:
+        """The application closes: what it has not read is dropped."""
+        self.done()
+        for segment in self.queue:
+            self.uncharge(segment.truesize_bytes)
+            for skb in segment.skbs[self._next_read :]:
+                self.ledger.drop(skb, DropReason.TCP_CLOSE)
+            self._next_read = 0
+        self.queue.clear()
+        for segment in self._backlog:
+            self.drop(segment, DropReason.TCP_CLOSE)
+        self._backlog = []
+        self._backlog_bytes = self.backlog_frames = self.held_frames = 0
+        self.forget()
 
 
 def _alike(tail: Segment, segment: Segment) -> bool:

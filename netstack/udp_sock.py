@@ -54,6 +54,7 @@ class UdpSocket(Socket):
     def deliver(self, stamp_ns: int, sender: Cpu, skb: Skb) -> None:
         """__udp_enqueue_schedule_skb: take `skb`, or drop it because the buffer is full (U3)."""
         if self.closed:
+            sender.owed_ns += self.net.costs.skb_free_ns
             self.ledger.drop(skb, DropReason.NO_SOCKET)
             return
         if self.peer is not None:
@@ -70,6 +71,7 @@ class UdpSocket(Socket):
             udp.RcvbufErrors += 1
             udp.InErrors += 1
             self.sk_drops += 1
+            sender.owed_ns += self.net.costs.skb_free_ns
             self.ledger.drop(skb, DropReason.SOCKET_RCVBUFF)
             return
         self.rmem_alloc_bytes = rmem + size
@@ -136,6 +138,19 @@ class UdpSocket(Socket):
             self.sleep(process)
             yield BLOCK
             self.woken(process)
+
+    def close(self) -> None:
+        """Leave the tables; what was not read is dropped."""
+        if self.closed:
+            return
+        self.closed = True
+        self.stack.tables.remove_udp(self.local, self.peer, self)
+        for skb in self.queue:
+            self.ledger.drop(skb, DropReason.NOT_SPECIFIED)
+        self.queue.clear()
+        self.softirq_cpus.clear()
+        self.rmem_alloc_bytes = self.held_frames = self._reader_len = self._forward_deficit = 0
+        self.forget()
 
     def _release(self, size_bytes: int) -> None:
         """udp_rmem_release: give memory back in chunks of a quarter of the buffer, or when the reader's own queue is empty (U5)."""
