@@ -3,12 +3,14 @@
 The fast machine works ahead inside one poll and replays posts later, in one order. The twin does not: whenever a CPU charges time it
 waits until it is the earliest, so that everybody else has come as far; a post suspends its sender until it can be decided at once.
 Both must count the same and measure the same latencies. What both share is the rule for visibility: state that is no port is seen as
-of the reader's last synchronisation, so the twin keeps a journal of it.
+of the reader's last synchronisation, so the twin keeps a journal of it. Settings written during a run are not journalled: the two
+machines may differ by a poll there.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import greenback
 
@@ -18,9 +20,52 @@ from scenarios.machine import Machine
 from softirq.rps import RPS_NO_CPU, RpsSockFlowTable
 from softirq.softnet_data import SoftnetData
 
+Moment = tuple[int, int]
+"""A time and the rank of whose turn it was: what a turn knows are the turns before it."""
+T = TypeVar("T")
+
+
+class Journal(Generic[T]):
+    """A value with its past."""
+
+    def __init__(self, first: T) -> None:
+        self._entries: list[tuple[Moment, T]] = [((-1, -1), first)]
+
+    def write(self, moment: Moment, value: T) -> None:
+        """It is `value` from `moment` on."""
+        self._entries.append((moment, value))
+
+    def last(self) -> T:
+        """What was written last."""
+        return self._entries[-1][1]
+
+    def before(self, moment: Moment) -> T:
+        """What was written last before `moment`."""
+        return next(value for at, value in reversed(self._entries) if at < moment)
+
 
 class TwinClock(Clock):
     """Decides each post at its stamp plus 1 ns, while the sender waits."""
+
+    viewer: Actor | None = None
+    """Whose turn it is."""
+    deciding = False
+
+    async def synchronise(self, actor: Actor) -> None:
+        """As ever, and remember who goes on."""
+        await super().synchronise(actor)
+        self.viewer = actor
+
+    async def wait_open(self, actor: Actor, until_ns: int) -> int:
+        """As ever, and remember who goes on."""
+        now_ns = await super().wait_open(actor, until_ns)
+        self.viewer = actor
+        return now_ns
+
+    async def enter(self, actor: Actor, first_ns: int = 0, is_open: bool = True) -> None:
+        """As ever, and remember who goes on."""
+        await super().enter(actor, first_ns, is_open)
+        self.viewer = actor
 
     def post(self, sender: Actor, port: Port, item: Any) -> None:
         """Suspend the sender until the post can be decided; its local time does not move."""
@@ -29,7 +74,9 @@ class TwinClock(Clock):
     async def _decide_now(self, sender: Actor, port: Port, item: Any) -> None:
         stamp_ns = sender.last_post_ns = sender.local_now_ns
         await self.turn_at(sender, stamp_ns + 1, KIND_POST)
+        self.deciding = True
         port.deliver(stamp_ns, sender, item)
+        self.deciding = False
         self.decided += 1
 
     async def turn_at(self, actor: Actor, time_ns: int, kind: int) -> None:
@@ -40,6 +87,7 @@ class TwinClock(Clock):
             self._enlist(actor, time_ns)
             await self._hand_over(actor)
         self.now_ns = time_ns
+        self.viewer = actor
         actor.kind = KIND_ACTOR
         actor.synced_ns = seen_ns
 
@@ -50,7 +98,7 @@ class TwinCpu(Cpu):
     _local_ns = 0
     _stepping = False
 
-    @property  # type: ignore[override]
+    @property
     def local_now_ns(self) -> int:
         """This CPU's own clock."""
         return self._local_ns
@@ -62,6 +110,23 @@ class TwinCpu(Cpu):
         if charged and self._stepping and not self.is_open:
             assert isinstance(self.clock, TwinClock)
             greenback.await_(self.clock.turn_at(self, value, KIND_ACTOR))
+
+    @property
+    def online(self) -> bool:
+        """Whether this CPU is online, for whoever asks: a CPU at work sees it as of its last synchronisation."""
+        clock = self.clock
+        assert isinstance(clock, TwinClock)
+        viewer = clock.viewer
+        if viewer is self or not isinstance(viewer, Cpu) or clock.deciding:
+            return self._online.last()
+        return self._online.before((viewer.synced_ns, viewer.rank))
+
+    @online.setter
+    def online(self, value: bool) -> None:
+        if "_online" not in self.__dict__:
+            self._online = Journal(value)
+        else:
+            self._online.write((self.synced_ns, self.rank), value)
 
     async def run(self) -> None:
         """The actor, able to wait inside synchronous code."""
@@ -75,38 +140,37 @@ class TwinSoftnetData(SoftnetData):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._heads: list[tuple[int, int]] = [(0, 0)]
+        self._heads = Journal(0)
 
     def show_head(self, now_ns: int) -> None:
         """Publish the head, keeping what was shown before."""
-        self._heads.append((now_ns, self.input_queue_head))
+        self._heads.write((now_ns, -1), self.input_queue_head)
 
     def head_as_of(self, now_ns: int) -> int:
         """The last head shown at or before `now_ns`."""
-        return next(head for at_ns, head in reversed(self._heads) if at_ns <= now_ns)
+        return self._heads.before((now_ns, 0))
 
 
 class TwinSockFlowTable(RpsSockFlowTable):
     """Keeps who wrote each entry and when."""
 
-    def __init__(self, clock: Clock, entries: int, nr_cpus: int) -> None:
+    def __init__(self, clock: TwinClock, entries: int, nr_cpus: int) -> None:
         super().__init__(entries, nr_cpus)
         self._clock = clock
-        self._journal: dict[int, list[tuple[int, int]]] = {}
+        self._slots = [Journal(RPS_NO_CPU) for _ in range(entries)]
 
     def record(self, flow_hash: int, cpu: int) -> None:
         """Write and remember."""
         super().record(flow_hash, cpu)
         if flow_hash:
             slot = flow_hash & self.mask
-            self._journal.setdefault(slot, []).append((self._clock.now_ns, self.ents[slot]))
+            self._slots[slot].write((self._clock.now_ns, cpu), self.ents[slot])
 
     def lookup(self, flow_hash: int, seen_ns: int) -> int:
-        """The entry as it was at `seen_ns`."""
-        for at_ns, entry in reversed(self._journal.get(flow_hash & self.mask, [])):
-            if at_ns <= seen_ns:
-                return entry
-        return RPS_NO_CPU
+        """The entry as it was at `seen_ns`, before the turn of who asks."""
+        viewer = self._clock.viewer
+        assert isinstance(viewer, Cpu) and viewer.synced_ns == seen_ns
+        return self._slots[flow_hash & self.mask].before((seen_ns, viewer.rank))
 
 
 class TwinMachine(Machine):
@@ -115,3 +179,18 @@ class TwinMachine(Machine):
     clock_class = TwinClock
     cpu_class = TwinCpu
     softnet_class = TwinSoftnetData
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        on_change = self.net.settings.on_change
+        on_change["rps_sock_flow_entries"] = self._remember_flows(on_change["rps_sock_flow_entries"])
+
+    def _remember_flows(self, set_entries: Callable[[int], None]) -> Callable[[int], None]:
+        def set_and_replace(count: int) -> None:
+            set_entries(count)
+            table = self.net.sock_flow_table
+            if table is not None:
+                assert isinstance(self.clock, TwinClock)
+                self.net.sock_flow_table = TwinSockFlowTable(self.clock, table.mask + 1, len(self.cpus))
+
+        return set_and_replace
