@@ -11,7 +11,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from emu.dropreason import DropReason
-from emu.headers import ETH_HLEN, IPPROTO_AH, IPPROTO_FRAGMENT, HeaderTable, ones_complement_sum
+from emu.headers import ETH_HLEN, IPPROTO_AH, IPPROTO_FRAGMENT, IPPROTO_UDP, HeaderTable, ones_complement_sum
 from emu.skb import Skb
 from netstack.route import LOCAL
 
@@ -243,8 +243,7 @@ class Fragments:
                 at = payload_start(skb)
                 head += skb.data[at : at + end - start]
         else:
-            # Cut or synthetic: as much as is known of the transport header, the rest counts as sound.
-            head += first.hdr.template[payload_at:]
+            head += _known_start(first, payload_at, queue.len_bytes)
         frame = self._table.parse(bytes(head), wire_bytes)
         whole = Skb(
             frame.hdr,
@@ -268,6 +267,16 @@ class Fragments:
         whole.frags = len(parts) - 1
         whole.truesize_bytes = queue.truesize_bytes
         return whole
+
+
+def _known_start(first: Skb, payload_at: int, size: int) -> bytes:
+    """What is known of a datagram of `size` bytes whose fragments were cut or synthetic: its transport header. The rest counts as sound."""
+    if first.data is not None:
+        return first.data[payload_at : payload_at + 60]
+    known = bytearray(first.hdr.template[payload_at:])
+    if first.hdr.l4_protocol == IPPROTO_UDP and len(known) >= 8:
+        struct.pack_into("!HH", known, 4, size, 0xFFFF)
+    return bytes(known)
 
 
 def payload_start(skb: Skb) -> int:
