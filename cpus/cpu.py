@@ -379,6 +379,7 @@ class Cpu(Actor):
             self.last_process = None
             self.accounts.switch(IDLE, self.local_now_ns)
             await self._open_until(NEVER)
+            self.local_now_ns += self.costs.idle_exit_ns
 
 
 def _is_idle(cpu: Cpu) -> bool:
