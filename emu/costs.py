@@ -50,7 +50,7 @@ class Costs:
     driver_rx_ns: int
     """A received frame: descriptor, DMA sync, first touch of the data, skb allocated and built."""
     driver_drop_ns: int
-    """A frame the driver recycles: descriptor, DMA sync, first touch, no skb."""
+    """A frame the driver recycles: descriptor, DMA sync, first touch, no skb. Only an XDP program asks for that."""
     gro_receive_ns: int
     """A frame that GRO looks up in full and cannot merge. In place of gro_early."""
     gro_early_ns: int
@@ -106,7 +106,7 @@ class Costs:
     resched_ipi_ns: int
     """A reschedule IPI taken, paid by its target."""
     numa_cross_ns: int
-    """An skb first touched on another node than it was filled on. In place of remote_skb."""
+    """An skb first touched on another node than it was filled on, by a CPU or by the device. In place of remote_skb."""
     remote_skb_ns: int
     """An skb first touched on another CPU of the same node."""
     timer_ns: int

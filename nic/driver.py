@@ -73,6 +73,8 @@ class IceNapi(Napi):
         dev = self.dev
         costs = sd.net.costs
         driver_rx_ns = costs.driver_rx_ns
+        if cpu.node != nic.node:
+            driver_rx_ns += costs.numa_cross_ns
         waits = sd.net.latencies.ring.pending
         index = cpu.index
         queue = ring.index

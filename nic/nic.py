@@ -64,6 +64,7 @@ class Nic(Actor):
         descriptors: int = DEFAULT_DESCRIPTORS,
         rx_usecs: int = DEFAULT_RX_USECS,
         adaptive_rx: bool = True,
+        node: int = 0,
         first_irq: int = 32,
         bus_info: str = "0000:01:00.0",
     ) -> None:
@@ -94,6 +95,8 @@ class Nic(Actor):
             vector.napis.append(napi)
             dev.napis.append(napi)
         self.bus_info = bus_info
+        self.node = node
+        """NUMA node whose memory the device writes frames to: a CPU of another node pays numa_cross for each one's first touch."""
         self.arrivals = Arrivals(dev, net.ledger, self.steering, wire, self.rings)
         self.turns = 0
         net.ledger.holders[dev.name] = self.held_frames

@@ -128,6 +128,7 @@ def _build_nic(scenario: Scenario, machine: Machine, dev: NetDevice, wire: Wire)
         descriptors=wanted.ring,
         rx_usecs=wanted.rx_usecs,
         adaptive_rx=wanted.adaptive_rx,
+        node=wanted.node,
     )
     for index, mask in enumerate(vector_masks(scenario)):
         nic.set_affinity(index, mask)
