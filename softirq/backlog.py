@@ -43,6 +43,7 @@ class Backlog(Napi):
         dev = skb.dev
         if not sd.cpu.online:
             sd.dropped += 1
+            sender.owed_ns += net.costs.skb_free_ns
             net.ledger.drop(skb, DropReason.EMU_CPU_OFFLINE)
             return
         if dev.running:
@@ -72,6 +73,7 @@ class Backlog(Napi):
             if rules.device_down_counted_in_softnet_dropped:
                 sd.dropped += 1
         dev.statistics.rx_dropped += 1
+        sender.owed_ns += net.costs.skb_free_ns
         net.ledger.drop(skb, reason)
 
     def held_frames(self) -> int:
@@ -154,6 +156,8 @@ async def process_backlog(sd: SoftnetData, quota: int) -> int:
     costs = net.costs
     cpu.local_now_ns += costs.process_backlog_ns
     dequeue_ns = costs.backlog_dequeue_ns
+    # The first touch is within the price of the dequeue; from another node it is numa_cross in place of remote_skb.
+    far_dequeue_ns = max(dequeue_ns - costs.remote_skb_ns, 0) + costs.numa_cross_ns
     process_queue = backlog.process_queue
     per_packet = net.rules.input_queue_head_per_packet
     waits = net.latencies.backlog.pending
@@ -165,9 +169,7 @@ async def process_backlog(sd: SoftnetData, quota: int) -> int:
             skb = process_queue.popleft()
             sd.input_queue_head += 1
             waits.append(cpu.local_now_ns - skb.stage_ns)
-            cpu.local_now_ns += dequeue_ns
-            if softnet[skb.alloc_cpu].cpu.node != node:
-                cpu.local_now_ns += costs.numa_cross_ns
+            cpu.local_now_ns += dequeue_ns if softnet[skb.alloc_cpu].cpu.node == node else far_dequeue_ns
             netif_receive_skb(sd, skb)
             work += 1
             if work >= quota:
