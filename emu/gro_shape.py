@@ -50,6 +50,9 @@ class GroShape:
         "cwr",
         "flush",
         "gso_type",
+        "held_key",
+        "held_key_hash",
+        "held_key_vlan",
         "holds",
         "ip_id_rule",
         "ipv6",
@@ -73,6 +76,10 @@ class GroShape:
         self.csum_ok = False
         """The transport checksum holds, or is not wanted (UDP without one)."""
         self.key = b""
+        self.held_key = b""
+        self.held_key_hash = -1
+        self.held_key_vlan = -1
+        """`held_key` is `key` behind a raw hash and a stripped tag: those of the last frame, as they seldom change (see `key_for`)."""
         self.match = b""
         self.word = 0
         """TCP's 32-bit word of data offset, flags and window, for frag-list GRO, which compares all of it."""
@@ -99,3 +106,10 @@ class GroShape:
         """IP ids of outer IPv4 headers without DF, outermost first: each must count up."""
         self.outer_header_bytes = 0
         """Tunnels: bytes from the outer network header to the inner one."""
+
+    def key_for(self, raw_hash: int, vlan_tci: int) -> bytes:
+        """`key` behind the raw hash (32 bits) and the stripped tag (-1: none): what a NAPI's held packets are found by (G2)."""
+        self.held_key_hash = raw_hash
+        self.held_key_vlan = vlan_tci
+        self.held_key = raw_hash.to_bytes(4, "big") + (vlan_tci + 1).to_bytes(5, "big") + self.key
+        return self.held_key

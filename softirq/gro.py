@@ -50,9 +50,6 @@ ASK_REFUSED: Final = 0
 ASK_SEGMENTS: Final = 1
 ASK_FRAGLIST: Final = 2
 
-GroKey = tuple[object, ...]
-"""(raw hash, flow key[, stripped VLAN tag])."""
-
 _MERGED_BITS: Final = MERGE_FREED | MERGE_CHAINED
 _BUCKET_MASK: Final = GRO_HASH_BUCKETS - 1
 
@@ -121,7 +118,11 @@ def napi_gro_receive(sd: SoftnetData, napi: Napi, skb: Skb) -> GroResult:
         return _normal(sd, napi, skb)
 
     number = skb.hash
-    key: GroKey = (number, shape.key) if skb.vlan_tci < 0 else (number, shape.key, skb.vlan_tci)
+    vlan_tci = skb.vlan_tci
+    if shape.held_key_hash == number and shape.held_key_vlan == vlan_tci:
+        key = shape.held_key
+    else:
+        key = shape.key_for(number, vlan_tci)
     bucket = napi.gro_hash[number & _BUCKET_MASK]
     if key in bucket:
         held = bucket[key]
@@ -156,12 +157,13 @@ def napi_gro_receive(sd: SoftnetData, napi: Napi, skb: Skb) -> GroResult:
             napi_gro_complete(sd, napi, held)
         if not bits & MERGE_HOLD:
             return _normal(sd, napi, skb)
+        now_ns = cpu.local_now_ns
     else:
-        cpu.local_now_ns += net.costs.gro_receive_ns
+        now_ns = cpu.local_now_ns = cpu.local_now_ns + net.costs.gro_receive_ns
         if not shape.holds or skb.payload_bytes <= 0:
             return _normal(sd, napi, skb)
 
-    skb.gro_age_ns = cpu.local_now_ns
+    skb.gro_age_ns = now_ns
     if len(bucket) >= MAX_GRO_SKBS:
         oldest_key = next(iter(bucket))
         oldest = bucket.pop(oldest_key)
@@ -287,24 +289,38 @@ def napi_gro_flush(sd: SoftnetData, napi: Napi, flush_old: bool) -> None:
     """Complete what is held, bucket by bucket, oldest first; with `flush_old`, stop in each at the present jiffy (G7)."""
     if not napi.gro_held:
         return
-    jiffies = sd.net.jiffies
+    if flush_old:
+        _flush_old(sd, napi)
+        return
     batch = sd.net.settings.gro_normal_batch
+    rx_list = napi.rx_list
+    count = napi.rx_count
     for bucket in napi.gro_hash:
         if not bucket:
             continue
-        if not flush_old:
-            waiting = list(bucket.values())
-            bucket.clear()
-            napi.gro_held -= len(waiting)
-            for held in waiting:
-                if isinstance(held, GroHeld):
-                    napi_gro_complete(sd, napi, held)
-                else:
-                    napi.rx_list.append(held)
-                    napi.rx_count = count = napi.rx_count + 1
-                    if count >= batch:
-                        gro_normal_list(sd, napi)
-            continue
+        waiting = list(bucket.values())
+        bucket.clear()
+        napi.gro_held -= len(waiting)
+        for held in waiting:
+            if isinstance(held, GroHeld):
+                napi.rx_count = count
+                napi_gro_complete(sd, napi, held)
+            else:
+                rx_list.append(held)
+                count += 1
+                if count < batch:
+                    continue
+                napi.rx_count = count
+                gro_normal_list(sd, napi)
+            rx_list = napi.rx_list
+            count = napi.rx_count
+    napi.rx_count = count
+
+
+def _flush_old(sd: SoftnetData, napi: Napi) -> None:
+    """Complete what was held in an earlier jiffy."""
+    jiffies = sd.net.jiffies
+    for bucket in napi.gro_hash:
         for key, held in list(bucket.items()):
             skb = held.skb if isinstance(held, GroHeld) else held
             if jiffies.at(skb.gro_age_ns) == jiffies.at(sd.cpu.local_now_ns):

@@ -35,9 +35,8 @@ class Napi:
         self.disable = False
         self.npsvc = False
         self.prefer_busy_poll = False
-        self.gro_hash: list[dict[tuple[object, ...], Skb | GroHeld]] = [{} for _ in range(GRO_HASH_BUCKETS)]
-        """Held packets per bucket, oldest first, by (raw hash, flow key of `GroShape`[, VLAN tag]); a packet that met another of its
-        flow is kept as its `GroHeld`."""
+        self.gro_hash: list[dict[bytes, Skb | GroHeld]] = [{} for _ in range(GRO_HASH_BUCKETS)]
+        """Held packets per bucket, oldest first, by `GroShape.key_for`; one that met another of its flow is kept as its `GroHeld`."""
         self.gro_held = 0
         """Packets held over all buckets."""
         self.rx_list: list[Skb] = []
