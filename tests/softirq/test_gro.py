@@ -426,3 +426,28 @@ def test_a_synthetic_frame_merges_into_the_bytes_its_parse_would() -> None:
     hand_over(other, *(ether(ipv4(tcp_segment(bytes(100), seq=1000 + n * 100))) for n in range(3)))
     napi_gro_flush(other.sd, other.napis[0], False)
     assert synthetic == packet_bytes(other.napis[0].rx_list[0])
+
+
+def gre_checked(n: int, *, damage: int = 0, inner_damage: int = 0) -> bytes:
+    segment = bytearray(tcp_segment(bytes(100), seq=1000 + n * 100))
+    segment[50] ^= inner_damage
+    body = checked(struct.pack("!HHHH", 0x8000, 0x0800, 0, 0) + ipv4(bytes(segment)), 4)
+    return ether(ipv4(body[:-1] + bytes((body[-1] ^ damage,)), 47))
+
+
+def test_a_gre_checksum_is_verified_and_the_inner_one_as_well() -> None:  # K8
+    device = HandDevice()
+    assert receive(device, gre_checked(0), gre_checked(1), gre_checked(2, damage=1))[0] == "HFN"
+    assert receive(HandDevice(), gre_checked(0), gre_checked(1, inner_damage=1))[0] == "HN"
+    # What the device verified is the outer checksum only.
+    assert receive(HandDevice(mode=UNNECESSARY), gre_checked(0), gre_checked(1, inner_damage=1))[0] == "HN"
+    assert receive(HandDevice(mode=UNNECESSARY), gre_checked(0), gre_checked(1, damage=1))[0] == "HN"
+
+
+@pytest.mark.parametrize("version", [4, 5, 6])
+def test_the_lengths_of_a_merged_packet_go_where_its_ethertype_says(version: int) -> None:
+    device = HandDevice()
+    receive(device, data_frame6(0, version=version), data_frame6(1, version=version))
+    whole = packet_bytes(device.delivered[0])
+    assert whole[14] >> 4 == version
+    assert int.from_bytes(whole[18:20], "big") == len(whole) - 54 == 220
