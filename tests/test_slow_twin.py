@@ -225,6 +225,8 @@ class Witness:
 
     def watch(self, built: Built) -> None:
         """Look on from now on."""
+        if isinstance(built.machine, TwinMachine):
+            built.machine.slow_down(built.stack)
         built.machine.net.taps.append(self._tap)
         built.machine.ledger.on_drop = self._drop
 

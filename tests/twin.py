@@ -16,6 +16,11 @@ import greenback
 
 from cpus.cpu import Cpu
 from emu.clock import KIND_ACTOR, KIND_POST, Actor, Clock, Port
+from emu.headers import Headers
+from netstack.lookup import Flow
+from netstack.sock import Socket
+from netstack.stack import NetStack
+from netstack.tcp_sock import TcpSocket
 from scenarios.machine import Machine
 from softirq.rps import RPS_NO_CPU, RpsSockFlowTable
 from softirq.softnet_data import SoftnetData
@@ -50,6 +55,12 @@ class TwinClock(Clock):
     viewer: Actor | None = None
     """Whose turn it is."""
     deciding = False
+
+    def moment(self) -> Moment:
+        """Now; decisions come before the turns of the same time."""
+        if self.deciding or self.viewer is None:
+            return self.now_ns, -1
+        return self.now_ns, self.viewer.rank
 
     async def synchronise(self, actor: Actor) -> None:
         """As ever, and remember who goes on."""
@@ -173,6 +184,43 @@ class TwinSockFlowTable(RpsSockFlowTable):
         return self._slots[flow_hash & self.mask].before((seen_ns, viewer.rank))
 
 
+class TwinConnections(dict[Flow, TcpSocket]):
+    """Keeps when each connection was made and removed: a CPU at work knows those of its last synchronisation."""
+
+    def __init__(self, clock: TwinClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self._past: dict[Flow, Journal[TcpSocket | None]] = {}
+
+    def __setitem__(self, flow: Flow, sock: TcpSocket) -> None:
+        super().__setitem__(flow, sock)
+        self._past.setdefault(flow, Journal(None)).write(self._clock.moment(), sock)
+
+    def __delitem__(self, flow: Flow) -> None:
+        super().__delitem__(flow)
+        self._past[flow].write(self._clock.moment(), None)
+
+    def get(self, flow: Flow, default: Any = None) -> Any:
+        """The connection as whoever asks knows it."""
+        clock = self._clock
+        viewer = clock.viewer
+        if clock.deciding or not isinstance(viewer, Cpu):
+            return super().get(flow, default)
+        past = self._past.get(flow)
+        return default if past is None else past.before((viewer.synced_ns, viewer.rank))
+
+    def __contains__(self, flow: object) -> bool:
+        assert isinstance(flow, tuple)
+        return self.get(flow) is not None
+
+
+class Forgetful(dict[Headers, Socket]):
+    """A cache that keeps nothing."""
+
+    def __setitem__(self, hdr: Headers, sock: Socket) -> None:
+        pass
+
+
 class TwinMachine(Machine):
     """A machine built of slow parts."""
 
@@ -194,3 +242,9 @@ class TwinMachine(Machine):
                 self.net.sock_flow_table = TwinSockFlowTable(self.clock, table.mask + 1, len(self.cpus))
 
         return set_and_replace
+
+    def slow_down(self, stack: NetStack) -> None:
+        """Let this machine's protocols look up connections as of the CPU's last synchronisation, without a cache."""
+        assert isinstance(self.clock, TwinClock)
+        stack.tables.established = TwinConnections(self.clock)
+        stack.tables.fast = Forgetful()
