@@ -166,7 +166,17 @@ class HandDevice:
         """What the driver hands over."""
         frame = laid.frame
         hdr = frame.hdr
-        skb = Skb(hdr, laid.number, frame.wire_bytes, frame.payload_bytes, frame.ip_id, frame.seq, 0, frame.data, frame.wire_bytes - 14)
+        skb = Skb(
+            hdr,
+            laid.number,
+            frame.wire_bytes,
+            frame.payload_bytes,
+            frame.ip_id,
+            frame.seq,
+            0,
+            frame.data,
+            frame.wire_bytes - 14,
+        )
         skb.dev = self.dev
         skb.rx_queue = queue
         skb.rx_ns = self.cpu.local_now_ns
