@@ -14,7 +14,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cpus.interrupts import Interrupt
-from emu.headers import ETH_P_8021AD, ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP, IPPROTO_UDP, Frame, HeaderTable
+from emu.headers import (
+    ETH_HLEN,
+    ETH_P_8021AD,
+    ETH_P_8021Q,
+    ETH_P_IP,
+    ETH_P_IPV6,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+    Frame,
+    HeaderTable,
+)
 from emu.skb import CHECKSUM_NONE, HASH_L4, Skb
 from nic.steering import packet_type
 from softirq.completion import napi_complete_done
@@ -111,12 +121,22 @@ class HandDevice:
         """What the driver builds of a frame."""
         frame = laid.frame
         layout = self.layout
+        wire_bytes = frame.wire_bytes
+        at_ns = cpu.local_now_ns
         skb = Skb(
-            frame.hdr, laid.number, frame.wire_bytes, frame.payload_bytes, frame.ip_id, frame.seq, cpu.local_now_ns, frame.data
+            frame.hdr,
+            laid.number,
+            wire_bytes,
+            frame.payload_bytes,
+            frame.ip_id,
+            frame.seq,
+            at_ns,
+            frame.data,
+            wire_bytes - ETH_HLEN,
         )
         skb.dev = self.dev
         skb.rx_queue = queue
-        skb.rx_ns = cpu.local_now_ns
+        skb.rx_ns = at_ns
         skb.alloc_cpu = cpu.index
         skb.pkt_type = packet_type(frame.hdr, self.dev.address)
         skb.ip_summed = layout.ip_summed
@@ -125,10 +145,10 @@ class HandDevice:
             skb.hash = laid.hash
             skb.hash_kind = laid.hash_kind
         skb.vlan_tci = laid.vlan
-        head_bytes = frame.wire_bytes
+        head_bytes = wire_bytes
         if layout.split and frame.data is not None:
             head_bytes = split_at(frame.data)
-            if head_bytes < frame.wire_bytes:
+            if head_bytes < wire_bytes:
                 skb.frags = 1
                 skb.split = True
         skb.truesize_bytes = _truesize_bytes(head_bytes) + skb.frags * layout.fragment_bytes
