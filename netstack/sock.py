@@ -110,6 +110,10 @@ class Socket:
         """True if a receive call would not block."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """The application closes the socket: it leaves the tables, and what it holds is dropped."""
+        raise NotImplementedError
+
     def frames_held(self) -> int:
         """Wire frames anywhere in this socket."""
         return self.held_frames
