@@ -40,6 +40,11 @@ IPPROTO_AH: Final = 51
 IPPROTO_ICMPV6: Final = 58
 IPPROTO_NONE: Final = 59
 IPPROTO_DSTOPTS: Final = 60
+IPPROTO_DCCP: Final = 33
+IPPROTO_SCTP: Final = 132
+IPPROTO_UDPLITE: Final = 136
+_PORTS_ONLY: Final = (IPPROTO_DCCP, IPPROTO_SCTP, IPPROTO_UDPLITE)
+"""Protocols of which only the ports are looked at, for the software flow hash."""
 
 TCP_FIN: Final = 0x01
 TCP_SYN: Final = 0x02
@@ -167,7 +172,7 @@ class Headers:
         self.window = 0
         self.tcp_options = b""
         self.gre_or_spi = b""
-        """ESP: its SPI; GRE: its key. For the software flow hash (K1)."""
+        """ESP and AH: the SPI; GRE: its key; SCTP, DCCP and UDP-Lite: both ports in rising order. For the software flow hash (K1)."""
         self.trailer_bytes = 0
         """Bytes behind the IP datagram (Ethernet padding); negative when the datagram claims more than the frame holds."""
         self.header_bytes = 0
@@ -423,6 +428,10 @@ def _parse_l4(
     else:
         if protocol == IPPROTO_ESP and here >= 4:
             hdr.gre_or_spi = data[offset : offset + 4]
+        elif protocol == IPPROTO_AH and here >= 8:
+            hdr.gre_or_spi = data[offset + 4 : offset + 8]
+        elif protocol in _PORTS_ONLY and here >= 4:
+            hdr.gre_or_spi = b"".join(sorted((data[offset : offset + 2], data[offset + 2 : offset + 4])))
         elif protocol == IPPROTO_GRE and here >= 8 and data[offset] & 0x20:
             key_at = offset + (8 if data[offset] & 0x80 else 4)
             hdr.gre_or_spi = data[key_at : key_at + 4]

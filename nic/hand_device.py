@@ -25,7 +25,7 @@ from emu.headers import (
     Frame,
     HeaderTable,
 )
-from emu.skb import CHECKSUM_NONE, HASH_L4, Skb
+from emu.skb import CHECKSUM_NONE, HASH_L4, HASH_NONE, Skb
 from nic.steering import packet_type
 from softirq.completion import napi_complete_done
 from softirq.device import NetDevice
@@ -105,11 +105,12 @@ class HandDevice:
         """Frames that were laid and have not been handed up."""
         return sum(len(napi.ring) + napi.held_frames() for napi in self.napis)
 
-    def lay(self, queue: int, data: bytes, hash_: int = 0, hash_kind: int = HASH_L4, vlan: int = -1) -> int:
-        """Put a frame on a queue; returns its number. `hash_` 0 is no hash; `vlan` is protocol << 16 | tci."""
+    def lay(self, queue: int, data: bytes, hash_: int | None = None, hash_kind: int = HASH_L4, vlan: int = -1) -> int:
+        """Put a frame on a queue; returns its number. `hash_` None: the NIC gives none (0 is a hash); `vlan` is protocol << 16 | tci."""
         number = self.laid
         self.laid += 1
-        self.napis[queue].ring.append(Laid(self.table.parse(data), number, hash_, hash_kind if hash_ else 0, vlan))
+        kind = HASH_NONE if hash_ is None else hash_kind
+        self.napis[queue].ring.append(Laid(self.table.parse(data), number, hash_ or 0, kind, vlan))
         self.net.ledger.arrived_frames += 1
         return number
 
@@ -141,9 +142,8 @@ class HandDevice:
         skb.pkt_type = packet_type(frame.hdr, self.dev.address)
         skb.ip_summed = layout.ip_summed
         skb.head_frag = not layout.kmalloc
-        if laid.hash:
-            skb.hash = laid.hash
-            skb.hash_kind = laid.hash_kind
+        skb.hash = laid.hash
+        skb.hash_kind = laid.hash_kind
         skb.vlan_tci = laid.vlan
         head_bytes = wire_bytes
         if layout.split and frame.data is not None:

@@ -27,7 +27,7 @@ class RxQueue:
     def __init__(self, index: int) -> None:
         self.index = index
         self.rps_mask = 0
-        """rps_cpus as written (bit n = CPU n)."""
+        """What rps_cpus reads: the CPUs of the map (bit n = CPU n), which are those of the written mask that were online then."""
         self.rps_map: RpsMap | None = None
         self.rps_flow_table: RpsDevFlowTable | None = None
 

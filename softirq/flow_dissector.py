@@ -42,7 +42,7 @@ class FlowDissector:
         """Hash of the flow of a frame with these headers; never 0 (H2). `data` is needed to look into tunnels."""
         tunnel = hdr.l4_protocol in (IPPROTO_GRE, IPPROTO_IPIP, IPPROTO_IPV6) and hdr.ip_header_whole
         if tunnel:
-            return self._hash(self._tunnel_keys(hdr, data))
+            return self._hash(_keys(self._innermost(hdr, data)))
         known = self._cache.get(hdr)
         if known is None:
             if len(self._cache) >= CACHE_LIMIT:
@@ -54,8 +54,15 @@ class FlowDissector:
         digest = hashlib.blake2s(repr(keys).encode(), digest_size=4, key=self._key).digest()
         return int.from_bytes(digest, "big") or 1
 
-    def _tunnel_keys(self, hdr: Headers, data: bytes | None) -> tuple[object, ...]:
-        """Keys of the innermost flow; the outer addresses do not count (K1)."""
+    def has_l4(self, skb: Skb) -> bool:
+        """flow_keys_have_l4: ports, an SPI or a flow label went into the software hash of `skb` (l4_hash of the kernel's skb)."""
+        hdr = self._innermost(skb.hdr, skb.data)
+        if not hdr.ip_header_whole:
+            return False
+        return bool(hdr.flow_label or (not hdr.fragment and (hdr.sport or hdr.dport or hdr.gre_or_spi)))
+
+    def _innermost(self, hdr: Headers, data: bytes | None) -> Headers:
+        """Headers of the innermost flow: the outer addresses of a tunnel do not count (K1)."""
         for _ in range(MAX_TUNNELS):
             if data is None or hdr.fragment:
                 break
@@ -74,7 +81,7 @@ class FlowDissector:
             if not inner.hdr.ip_header_whole:
                 break
             hdr, data = inner.hdr, inner.data
-        return _keys(hdr)
+        return hdr
 
 
 def _keys(hdr: Headers) -> tuple[object, ...]:

@@ -77,7 +77,7 @@ def set_rps_cpus(net: Net, queue: RxQueue, mask: int) -> None:
     """Write rps_cpus of a queue: the map holds the CPUs of `mask` that are online now (R10)."""
     online = [sd.index for sd in net.softnet if mask >> sd.index & 1 and sd.cpu.online]
     had_map = queue.rps_map is not None
-    queue.rps_mask = mask
+    queue.rps_mask = sum(1 << index for index in online)
     queue.rps_map = RpsMap(online) if online else None
     net.rps_maps_set += (queue.rps_map is not None) - had_map
 

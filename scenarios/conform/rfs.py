@@ -1,0 +1,111 @@
+"""rfs.json and rfs_fuzz.json: logs of what was sent, read, held and taken offline, and which CPU handled each packet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from emu.headers import HeaderTable
+from netstack.udp_sock import UdpSocket
+from scenarios.conform.frames import LOCAL, REMOTE, udp_frame
+from scenarios.conform.load import Recording
+from scenarios.conform.replay import Hand, Replay
+from scenarios.conform.report import Cases, expect
+from netstack.stack import ANY4
+from emu.errors import InputFileError
+
+FRAME_BYTES = 74
+STEER_CALLS = "ndo_rx_flow_steer_calls_rxq_flowid_hash"
+RULE_SEND = "R4-R8, R12, note 17"
+
+
+class Op(msgspec.Struct):
+    """One line of a log: socket, send, read, hold, release, cpu_offline or cpu_online."""
+
+    op: str
+    name: str = ""
+    connected: bool = False
+    sport: int = 0
+    dport: int = 0
+    hash: int = 0
+    n: int = 0
+    irq_cpu: int = 0
+    queue: int = 0
+    handled_on: list[int] = []
+    cpu: int = 0
+    got: int = 0
+    steer_calls: list[tuple[int, int, int]] | None = msgspec.field(default=None, name=STEER_CALLS)
+
+
+class Case(msgspec.Struct):
+    """Settings and a log."""
+
+    knobs: dict[str, Any]
+    log: list[Op]
+
+
+class Content(msgspec.Struct):
+    """The file."""
+
+    cases: dict[str, Case]
+
+
+def cases(recording: Recording) -> Cases:
+    """The cases of an rfs or rfs_fuzz recording."""
+    content = recording.convert(recording.data, Content)
+    table = HeaderTable()
+    for name, case in content.cases.items():
+        for number, op in enumerate(case.log):
+            if op.op not in _OPS:
+                raise InputFileError(f"{recording.path}: case {name}, log {number}: {op.op!r} is none of {', '.join(_OPS)}")
+        yield name, _player(recording, case, table)
+
+
+_OPS = ("socket", "send", "read", "hold", "release", "cpu_offline", "cpu_online")
+
+
+def _player(recording: Recording, case: Case, table: HeaderTable) -> Callable[[], list[str]]:
+    def play() -> list[str]:
+        machine = Replay(recording.rules, recording.meta.HZ, recording.meta.cpus, table)
+        machine.write("net.core.rps_sock_flow_entries", case.knobs.get("rps_sock_flow_entries", 0))
+        machine.write_queues("rps_flow_cnt", case.knobs.get("rps_flow_cnt", 0))
+        machine.write_queues("rps_cpus", case.knobs.get("rps_cpus", "0"))
+        accelerated = any(op.steer_calls is not None for op in case.log)
+        if accelerated:
+            machine.accelerate()
+
+        async def script(hand: Hand) -> None:
+            sockets: dict[str, UdpSocket] = {}
+            ports: dict[str, tuple[int, int]] = {}
+            for number, op in enumerate(case.log):
+                at = f"log {number} ({op.op} {op.name or op.cpu})"
+                before, steered = len(machine.seen), len(machine.steers)
+                if op.op == "socket":
+                    peer = (REMOTE, op.sport) if op.connected else None
+                    sockets[op.name] = machine.stack.udp_socket(op.dport, LOCAL if op.connected else ANY4, peer=peer)
+                    ports[op.name] = (op.sport, op.dport)
+                elif op.op == "send":
+                    sport, dport = ports[op.name]
+                    for _ in range(op.n):
+                        machine.device.lay(op.queue, udp_frame(table, sport, dport, FRAME_BYTES), op.hash)
+                    await hand.fire(op.irq_cpu, [op.queue])
+                elif op.op == "read":
+                    expect(f"{at}: datagrams read", op.got, len(await hand.read(op.cpu, sockets[op.name])), "U6")
+                elif op.op == "hold":
+                    await hand.hold(op.cpu)
+                elif op.op == "release":
+                    await hand.release(op.cpu)
+                else:
+                    await hand.set_online(op.cpu, op.op == "cpu_online")
+                got = [seen.cpu for seen in machine.seen[before:]]
+                expect(f"{at}: handled on", op.handled_on, got, RULE_SEND)
+                if accelerated and op.op == "send":
+                    calls = [list(call) for call in op.steer_calls or []]
+                    expect(f"{at}: ndo_rx_flow_steer", calls, [list(c) for c in machine.steers[steered:]], "A1, A2b, note 18")
+
+        machine.play(script)
+        return []
+
+    return play
