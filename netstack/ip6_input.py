@@ -13,8 +13,10 @@ from emu.dropreason import DropReason
 from emu.headers import IPPROTO_FRAGMENT, IPPROTO_ICMPV6, IPPROTO_NONE, IPPROTO_TCP, IPPROTO_UDP
 from emu.skb import PACKET_HOST, PACKET_OTHERHOST, Skb
 from netstack.route import LOCAL, LOOPBACK6, MULTICAST, UNREACHABLE
+from netstack.sock import checksum_ns, summed_bytes
 
 if TYPE_CHECKING:
+    from netstack.sock import Socket
     from netstack.stack import NetStack
     from softirq.softnet_data import SoftnetData
 
@@ -33,6 +35,8 @@ class Ip6Input:
         self._ip6 = stack.snmp.Ip6
         self._tcp = stack.snmp.Tcp
         self._fast = stack.tables.fast
+        self._fast_ecn = stack.tables.fast_ecn
+        self._csum_ps = net.costs.csum_ps
         self._post = net.clock.post
         self._ipv6_rcv_ns = net.costs.ipv6_rcv_ns
         self._other_rcv_ns = net.costs.other_rcv_ns
@@ -44,7 +48,7 @@ class Ip6Input:
         now_ns = cpu.local_now_ns
         skb.stage_ns = now_ns
         sock = self._fast.get(skb.hdr)
-        if sock is None or not skb.ip_summed or skb.pkt_type:
+        if sock is None or not skb.ip_summed or skb.pkt_type or (skb.gso_segs > 1 and not sock.gro):
             cpu.local_now_ns = now_ns + self._ipv6_rcv_ns
             self._rcv(sd, skb)
             return
@@ -71,7 +75,7 @@ class Ip6Input:
         for skb in skbs:
             skb.stage_ns = start_ns
             sock = fast.get(skb.hdr)
-            if sock is not None and skb.ip_summed and not skb.pkt_type:
+            if sock is not None and skb.ip_summed and not skb.pkt_type and (skb.gso_segs <= 1 or sock.gro):
                 segs = skb.gso_segs
                 if segs > 1:
                     segments += segs - 1
@@ -115,6 +119,10 @@ class Ip6Input:
             ip6.InECT0Pkts += segs
         else:
             ip6.InCEPkts += segs
+        known = (self._fast_ecn if ecn else self._fast).get(hdr)
+        if known is not None and not skb.pkt_type and (segs == 1 or known.gro):
+            self._straight(sd, skb, known)
+            return
         saddr, daddr = hdr.saddr, hdr.daddr
         if LOOPBACK6 in (saddr, daddr) or saddr[0] == 0xFF or (daddr[0] == 0xFF and daddr[1] & 15 <= 1):
             ip6.InHdrErrors += 1
@@ -143,6 +151,14 @@ class Ip6Input:
                 ip6.ReasmOKs += 1
         self.deliver(sd, skb, route)
 
+    def _straight(self, sd: SoftnetData, skb: Skb, sock: Socket) -> None:
+        """What is left to do for a packet with remembered headers that the list loop did not take: ECN bits, or no sum from the NIC."""
+        cpu = sd.cpu
+        self._ip6.InDelivers += 1
+        self._tcp.InSegs += sock.in_segs
+        cpu.local_now_ns += sock.rcv_ns + checksum_ns(self._csum_ps, skb, summed_bytes(skb, sock.in_segs))
+        self._post(cpu, sock, skb)
+
     def deliver(self, sd: SoftnetData, skb: Skb, route: int) -> None:
         """ip6_protocol_deliver_rcu: to the transport protocol behind all extension headers."""
         hdr = skb.hdr
@@ -169,7 +185,6 @@ class Ip6Input:
             sock is not None
             and route == LOCAL
             and not hdr.extension_headers
-            and not hdr.tos & 3
             and skb.pkt_type == PACKET_HOST
             and hdr.l4_csum_ok
             and not hdr.l4_csum_zero

@@ -14,8 +14,10 @@ from emu.headers import IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP
 from emu.skb import PACKET_HOST, PACKET_OTHERHOST, Skb
 from netstack.ip_options import BAD, SOURCE_ROUTED, compile_options
 from netstack.route import BROADCAST, LOCAL, MARTIAN, MULTICAST, UNREACHABLE
+from netstack.sock import checksum_ns, summed_bytes
 
 if TYPE_CHECKING:
+    from netstack.sock import Socket
     from netstack.stack import NetStack
     from softirq.softnet_data import SoftnetData
 
@@ -37,6 +39,8 @@ class IpInput:
         self._ext = stack.snmp.IpExt
         self._tcp = stack.snmp.Tcp
         self._fast = stack.tables.fast
+        self._fast_ecn = stack.tables.fast_ecn
+        self._csum_ps = net.costs.csum_ps
         self._post = net.clock.post
         self._ip_rcv_ns = net.costs.ip_rcv_ns
         self._other_rcv_ns = net.costs.other_rcv_ns
@@ -48,7 +52,7 @@ class IpInput:
         now_ns = cpu.local_now_ns
         skb.stage_ns = now_ns
         sock = self._fast.get(skb.hdr)
-        if sock is None or not skb.ip_summed or skb.pkt_type:
+        if sock is None or not skb.ip_summed or skb.pkt_type or (skb.gso_segs > 1 and not sock.gro):
             cpu.local_now_ns = now_ns + self._ip_rcv_ns
             self._rcv(sd, skb)
             return
@@ -76,7 +80,7 @@ class IpInput:
         for skb in skbs:
             skb.stage_ns = start_ns
             sock = fast.get(skb.hdr)
-            if sock is not None and skb.ip_summed and not skb.pkt_type:
+            if sock is not None and skb.ip_summed and not skb.pkt_type and (skb.gso_segs <= 1 or sock.gro):
                 segs = skb.gso_segs
                 if segs > 1:
                     segments += segs - 1
@@ -124,6 +128,10 @@ class IpInput:
             ext.InECT0Pkts += segs
         else:
             ext.InCEPkts += segs
+        known = (self._fast_ecn if ecn else self._fast).get(hdr)
+        if known is not None and not skb.pkt_type and (segs == 1 or known.gro):
+            self._straight(sd, skb, known)
+            return
         if problem is not None:
             self._free(sd)
             if problem == "csum":
@@ -173,6 +181,14 @@ class IpInput:
             skb = whole
         self.deliver(sd, skb, route)
 
+    def _straight(self, sd: SoftnetData, skb: Skb, sock: Socket) -> None:
+        """What is left to do for a packet with remembered headers that the list loop did not take: ECN bits, or no sum from the NIC."""
+        cpu = sd.cpu
+        self._ip.InDelivers += 1
+        self._tcp.InSegs += sock.in_segs
+        cpu.local_now_ns += sock.rcv_ns + checksum_ns(self._csum_ps, skb, summed_bytes(skb, sock.in_segs))
+        self._post(cpu, sock, skb)
+
     def deliver(self, sd: SoftnetData, skb: Skb, route: int) -> None:
         """ip_protocol_deliver_rcu: to the transport protocol; what it does with the packet does not matter to InDelivers (IP1)."""
         hdr = skb.hdr
@@ -201,7 +217,6 @@ class IpInput:
             sock is not None
             and route == LOCAL
             and hdr.ihl_byte == 0x45
-            and not hdr.tos & 3
             and not hdr.fragment
             and skb.pkt_type == PACKET_HOST
             and (hdr.l4_csum_ok or hdr.l4_csum_zero)

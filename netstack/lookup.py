@@ -68,7 +68,9 @@ class SocketTables:
         self.udp_bound: dict[Address, list[UdpSocket]] = {}
         self.udp_connected: dict[Flow, UdpSocket] = {}
         self.fast: dict[Headers, Socket] = {}
-        """Headers known to be sound and local -> their socket. A saving, never a decision: emptied when a table changes."""
+        """Headers known to be sound, local and without ECN -> their socket. A saving, never a decision: emptied when a table changes."""
+        self.fast_ecn: dict[Headers, Socket] = {}
+        """The same for headers that say ECT or CE."""
 
     # ---------------------------------------------------------------- changes
 
@@ -94,7 +96,7 @@ class SocketTables:
 
     def add_udp(self, local: Address, peer: Address | None, sock: UdpSocket) -> None:
         """Enter a UDP socket, connected if it has a `peer`. Raises ConfigError if the place is taken."""
-        self.fast.clear()
+        self.flush()
         if peer is None:
             self._bind(self.udp_bound, local, sock, "UDP")
             return
@@ -105,7 +107,7 @@ class SocketTables:
 
     def remove_udp(self, local: Address, peer: Address | None, sock: UdpSocket) -> None:
         """Take a UDP socket out."""
-        self.fast.clear()
+        self.flush()
         if peer is None:
             self._unbind(self.udp_bound, local, sock)
         else:
@@ -113,21 +115,24 @@ class SocketTables:
 
     def remember(self, hdr: Headers, sock: Socket) -> None:
         """Let packets with `hdr` go straight to `sock` from now on."""
-        if len(self.fast) >= FAST_LIMIT:
+        table = self.fast_ecn if hdr.tos & 3 else self.fast
+        if len(table) >= FAST_LIMIT:
             self.flush()
-        self.fast[hdr] = sock
+        table[hdr] = sock
         if sock.in_segs:
             sock.cached.append(hdr)
 
     def flush(self) -> None:
         """Forget what `remember` learned; for whoever changes the host's addresses."""
         self.fast.clear()
+        self.fast_ecn.clear()
         for sock in self.established.values():
             sock.cached.clear()
 
     def _forget(self, sock: Socket) -> None:
         for hdr in sock.cached:
             self.fast.pop(hdr, None)
+            self.fast_ecn.pop(hdr, None)
         sock.cached.clear()
 
     @staticmethod

@@ -46,6 +46,7 @@ class Socket:
         "cached",
         "closed",
         "epoll",
+        "gro",
         "held_frames",
         "in_established",
         "incoming_cpu",
@@ -92,6 +93,8 @@ class Socket:
         self.read_bytes = 0
         self.recv_ns = 0
         """Time that the last receive call takes: system call, copies, freeing, and what it takes to reach other CPUs' skbs."""
+        self.gro = True
+        """Merged packets are taken whole: TCP always, UDP if UDP_GRO is set."""
         self.closed = False
         self.in_established = False
         """sk_state is ESTABLISHED: RFS records readers of such sockets only (R14)."""
@@ -174,6 +177,12 @@ def checksum_wrong(skb: Skb) -> bool:
     """
     hdr = skb.hdr
     return not (hdr.l4_csum_ok or hdr.l4_csum_zero or skb.ip_summed & 1)
+
+
+def summed_bytes(skb: Skb, in_segs: int) -> int:
+    """Bytes that the protocol of a sound packet sums at delivery if the NIC has not: all of TCP, short UDP datagrams (U2)."""
+    l4_bytes = skb.payload_bytes + skb.hdr.l4_header_bytes
+    return l4_bytes if in_segs or l4_bytes <= CHECKSUM_BREAK_BYTES else 0
 
 
 def checksum_ns(csum_ps: int, skb: Skb, l4_bytes: int) -> int:

@@ -99,13 +99,14 @@ class NetStack:
         reuseport: bool = False,
         incoming_cpu: int = -1,
         gro: bool = False,
+        v6only: bool = False,
         sink: bool = False,
     ) -> UdpSocket:
         """Open a UDP socket on `address` (4 or 16 bytes; ANY6 takes IPv4 too).
 
         `rcvbuf`: what the application asks for with SO_RCVBUF, in bytes (the kernel doubles it, U11); None: rmem_default.
-        `peer`: (address, port) to connect to. `incoming_cpu`: SO_INCOMING_CPU. `gro`: UDP_GRO. `sink`: an in-kernel user takes the data.
-        Raises ConfigError if the place is taken.
+        `peer`: (address, port) to connect to. `incoming_cpu`: SO_INCOMING_CPU. `gro`: UDP_GRO. `v6only`: IPV6_V6ONLY.
+        `sink`: an in-kernel user takes the data. Raises ConfigError if the place is taken.
         """
         settings = self.net.settings
         rcvbuf_bytes = settings.rmem_default if rcvbuf is None else so_rcvbuf(rcvbuf, settings.rmem_max)
@@ -113,6 +114,7 @@ class NetStack:
         sock.reuseport = reuseport
         sock.incoming_cpu = incoming_cpu
         sock.gro = gro
+        sock.v6only = v6only
         if gro:
             self.offloads.udp4.enable_encap()
             self.offloads.udp6.enable_encap()

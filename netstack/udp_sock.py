@@ -28,7 +28,7 @@ UDP_HLEN = 8
 class UdpSocket(Socket):
     """A bound UDP socket. `peer` is (address, port) when connected: then it takes that peer's datagrams only."""
 
-    __slots__ = ("_forward_deficit", "_reader_len", "gro", "local", "peer", "queue", "softirq_cpus", "v6only")
+    __slots__ = ("_forward_deficit", "_reader_len", "local", "peer", "queue", "softirq_cpus", "v6only")
 
     def __init__(
         self,
@@ -42,7 +42,6 @@ class UdpSocket(Socket):
         self.peer = peer
         self.v6only = False
         self.gro = False
-        """UDP_GRO is set: merged datagrams are taken whole."""
         self.in_established = peer is not None
         self.queue: deque[Skb] = deque()
         """sk_receive_queue behind the reader's private queue, which is the first `_reader_len` of these."""

@@ -37,8 +37,7 @@ def test_the_counters_and_the_socket_are_as_recorded(release: str, name: str) ->
     machine.net.taps.append(lambda sd, skb: seen.append(skb.number))
     seen: list[int] = []
     plain = stack.udp_socket(7100)
-    plain6 = stack.udp_socket(7100, ANY6)
-    plain6.v6only = True
+    plain6 = stack.udp_socket(7100, ANY6, v6only=True)
     small = stack.udp_socket(7101, rcvbuf=2304)
     stack.tcp_listener(7200)
     for data in case["frames"]:

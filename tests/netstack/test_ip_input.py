@@ -6,7 +6,8 @@ import pytest
 
 from emu.headers import TCP_SYN
 from emu.skb import PACKET_BROADCAST, PACKET_MULTICAST, PACKET_OTHERHOST
-from tests.netstack.stack_kit import LOCAL4, PEER4, StackKit, ip4, tcp4, udp4, udp_body
+from netstack.lookup import ANY6
+from tests.netstack.stack_kit import LOCAL4, LOCAL6, PEER4, PEER6, StackKit, ip4, ip6, tcp4, tcp_body, udp4, udp_body
 
 RECEIVED = {"Ip.InReceives": 1, "IpExt.InOctets": 68, "IpExt.InNoECTPkts": 1}
 
@@ -210,14 +211,29 @@ def test_header_checks_of_a_list_are_paid_before_the_first_delivery() -> None:  
     assert [skb.stage_ns for skb in sock.queue] == [1_000_310, 1_000_320, 1_000_330]
 
 
-def test_remembered_headers_change_no_counter() -> None:
-    kit = StackKit()
-    kit.stack.udp_socket(7000)
-    moved = []
-    for _ in range(3):
-        kit.up(udp4(), udp4(), summed=1)
-        moved.append(kit.moved())
-    assert moved[0] == moved[1] == moved[2]
+@pytest.mark.parametrize("v6", [False, True])
+@pytest.mark.parametrize("summed", [0, 1])
+@pytest.mark.parametrize("ecn", [0, 1, 2, 3])
+@pytest.mark.parametrize("sink", [False, True])
+def test_remembered_headers_change_neither_counter_nor_price(v6: bool, summed: int, ecn: int, sink: bool) -> None:
+    kit = StackKit("6.9", ip_rcv_ns=1, ipv6_rcv_ns=2, udp_rcv_ns=10, tcp_rcv_ns=100, skb_free_ns=1000, csum_ps=7000)
+    kit.dev.gro = False
+    peer, local = (PEER6, LOCAL6) if v6 else (PEER4, LOCAL4)
+    kit.stack.udp_socket(7000, ANY6, sink=sink)
+    kit.stack.tcp_socket((6, peer, local, 1000, 8000), sink=True, rcv_nxt=0)
+    outcomes = []
+    for n in range(3):
+        before = kit.cpus[0].local_now_ns
+        for protocol, body in (
+            (6, tcp_body(seq=100 * n, payload=100, saddr=peer, daddr=local)),
+            (17, udp_body(payload=68, saddr=peer, daddr=local)),
+            (17, udp_body(payload=69, saddr=peer, daddr=local)),
+        ):
+            kit.up(ip6(protocol, body, tclass=ecn) if v6 else ip4(protocol, body, tos=ecn), summed=summed)
+        outcomes.append((kit.moved(), kit.cpus[0].local_now_ns - before))
+    tables = kit.stack.tables
+    assert len(tables.fast_ecn if ecn else tables.fast) == 2
+    assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
 def test_a_socket_opened_later_gets_what_a_wildcard_got_before() -> None:

@@ -19,7 +19,7 @@ US = 1000
 
 
 def machine(cpus: int = 2, **prices: int) -> StackKit:
-    kit = StackKit(cpus=cpus, **prices)
+    kit = StackKit("6.9", cpus, **prices)
     kit.cpus[0].local_now_ns = 0
     kit.dev.gro = False
     return kit

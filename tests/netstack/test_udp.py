@@ -232,6 +232,22 @@ def test_what_gro_merged_for_others_is_cut_up_again() -> None:
     assert sock.rmem_alloc_bytes == 0
 
 
+def test_a_remembered_flow_is_cut_up_all_the_same() -> None:
+    kit, sock = opened()
+    kit.dev.rx_gro_list = True
+    kit.up(udp4(payload=100), summed=1)
+    for sizes in ((100, 100, 100), (100, 60)):
+        merged, *rest = (kit.make_skb(udp4(payload=size), 1) for size in sizes)
+        merged.segments = rest
+        merged.gro_flist = True
+        merged.frames = merged.gso_segs = len(sizes)
+        merged.gso_size_bytes = 100
+        merged.payload_bytes = sum(sizes)
+        merged.len_bytes += sum(sizes[1:])
+        kit.up(merged)
+    assert kit.read_lengths(sock) == [100, 100, 100, 100, 100, 60]
+
+
 # ---------------------------------------------------------------- R14, R15: whom RFS learns of
 
 
@@ -271,13 +287,10 @@ def test_a_connected_socket_comes_before_a_bound_one_and_that_before_a_wildcard(
 
 
 def test_a_socket_of_ipv6_takes_ipv4_unless_it_said_not_to() -> None:
-    kit, sock = opened(address=ANY6)
-    kit.up(udp4(), udp6())
-    assert len(sock.queue) == 2
-    sock.v6only = True
-    kit.stack.tables.flush()
-    kit.up(udp4(), udp6())
-    assert len(sock.queue) == 3
+    for v6only in (False, True):
+        kit, sock = opened(address=ANY6, v6only=v6only)
+        kit.up(udp4(), udp6())
+        assert len(sock.queue) == 2 - v6only
 
 
 def test_a_group_shares_flows_out_and_keeps_each_with_one_socket() -> None:  # U7
