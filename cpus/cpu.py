@@ -352,7 +352,7 @@ class Cpu(Actor):
 
     async def run(self) -> None:
         """The actor: interrupts, softirqs, processes, idle, until the machine is torn down."""
-        await self.clock.enter(self, 0 if self.runqueue.waiting else self.mailbox.next_ns())
+        await self.clock.enter(self)
         self.accounts.switch(IDLE, self.local_now_ns)
         while True:
             await self.interruptible()
@@ -379,7 +379,8 @@ class Cpu(Actor):
             self.last_process = None
             self.accounts.switch(IDLE, self.local_now_ns)
             await self._open_until(NEVER)
-            self.local_now_ns += self.costs.idle_exit_ns
+            if self.mailbox.next_ns() <= self.local_now_ns:  # else a timer that was withdrawn meanwhile: it woke nobody
+                self.local_now_ns += self.costs.idle_exit_ns
 
 
 def _is_idle(cpu: Cpu) -> bool:
