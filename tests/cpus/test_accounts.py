@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from cpus.accounts import ACCOUNT_NAMES, HARDIRQ, IDLE, SOFTIRQ, USER, Accounts
 
-SWITCHES = st.lists(st.tuples(st.integers(0, len(ACCOUNT_NAMES) - 1), st.integers(0, 50)), max_size=25)
+SWITCHES = st.lists(st.tuples(st.integers(0, len(ACCOUNT_NAMES) - 1), st.integers(0, 20)), max_size=20)
 
 
-@given(SWITCHES, st.integers(0, 60))
+@given(SWITCHES, st.integers(0, 30))
 def test_a_look_at_any_time_sees_what_was_spent_until_then(switches: list[tuple[int, int]], later: int) -> None:
     accounts = Accounts()
     now = 0

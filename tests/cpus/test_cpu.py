@@ -468,7 +468,7 @@ def test_a_wake_up_from_another_cpu_arrives_as_an_interrupt_and_each_side_pays_i
     st.booleans(),
     st.integers(0, 40),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_no_wake_up_is_lost(arrivals: list[tuple[int, int]], service_ns: int, pinned: bool, softirq_ns: int) -> None:
     kit = Kit(3, sock_wake_ns=3, resched_ipi_ns=2, context_switch_ns=4)
     queue: list[int] = []
@@ -609,7 +609,7 @@ LOADS = st.lists(
     st.sampled_from(["6.1", "6.9"]),
     st.integers(1_000, 700_000),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_every_nanosecond_is_in_exactly_one_account_at_every_look(
     irqs: list[tuple[int, int, int, int]], bursts: list[tuple[int, int, int]], release: str, interval_ns: int
 ) -> None:
@@ -663,3 +663,20 @@ def test_a_cpu_with_nothing_to_do_is_idle_throughout() -> None:
     kit.play()
     assert kit.cpus[0].accounts.at(10_000)[IDLE] == 9990
     assert kit.cpus[1].accounts.at(10_000)[IDLE] == 10_000
+
+
+def test_leaving_idle_takes_its_time_but_a_withdrawn_timer_wakes_nobody() -> None:
+    kit = Kit(idle_exit_ns=1000)
+    taken: list[int] = []
+    cpu = kit.cpus[0]
+    timer = cpu.start_timer(9_500, lambda _: None)
+
+    def withdraw(at: Cpu) -> None:
+        taken.append(at.local_now_ns)
+        timer.withdrawn = True
+
+    kit.at(0, 5_000, withdraw)
+    kit.at(0, 10_000, lambda at: taken.append(at.local_now_ns))
+    kit.play()
+    assert taken == [6_000, 11_000]
+    assert cpu.accounts.spent_ns[IDLE] == 11_000

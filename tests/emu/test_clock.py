@@ -649,7 +649,7 @@ def modelled(programs: list[Program]) -> list[Any]:
 
 
 @given(PROGRAMS, st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_random_programs_play_as_a_sorted_event_loop_says(programs: list[Program], data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(programs))))
     step_ns = data.draw(st.one_of(st.none(), st.integers(1, 30)))
