@@ -37,7 +37,6 @@ class TcpSink(TcpSocket):
                 self.read_bytes += size
                 self.ledger.read_frames += skb.frames
                 self._latency_protocol.append(stamp_ns - skb.stage_ns)
-                self._latency_socket.append(0)
                 self._latency_total.append(stamp_ns - skb.arrived_ns)
                 return
         self.copied_seq = self.rcv_nxt

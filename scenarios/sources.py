@@ -140,8 +140,7 @@ class SyntheticSource(BlockSource):
 
     __slots__ = (
         "_flows",
-        "_line_free_ns",
-        "_line_rest",
+        "_line_free",
         "_per_byte",
         "_rng",
         "_sizes",
@@ -183,10 +182,8 @@ class SyntheticSource(BlockSource):
         self._rng = rng
         self._start_ns = start_ns
         self._per_byte = line_time_per_byte(line_gbps, where)
-        self._line_free_ns = LINE_IDLE_NS
-        """When the frame before was through,"""
-        self._line_rest = 0
-        """and what it took of the next ns, in 2**-20 ns."""
+        self._line_free = LINE_IDLE_NS << LINE_SHIFT
+        """When the frame before was through, in 2**-20 ns."""
         self._train = train_frames
         self._train_psh = train_psh and flows.is_tcp
         self._begin()
@@ -199,10 +196,11 @@ class SyntheticSource(BlockSource):
         start = self._start_ns
         tcp = flows.is_tcp
         ids = flows.version == 4
-        per_byte, free, rest = self._per_byte, self._line_free_ns, self._line_rest
+        per_byte, free = self._per_byte, self._line_free
         header = flows.header_bytes
         out: list[Skb] = []
         append = out.append
+        make = Skb
         ip_id = seq = 0
         for at, wire, flow in zip(
             self._timing.times(BLOCK_FRAMES),
@@ -212,14 +210,12 @@ class SyntheticSource(BlockSource):
         ):
             at += start
             if per_byte:
-                rest += (wire + LINE_OVERHEAD_BYTES) * per_byte
-                free += rest >> LINE_SHIFT
-                if free < at:
-                    free = at
-                    rest = 0
+                free += (wire + LINE_OVERHEAD_BYTES) * per_byte
+                asked = at << LINE_SHIFT
+                if free < asked:
+                    free = asked
                 else:
-                    at = free
-                    rest &= LINE_MASK
+                    at = free >> LINE_SHIFT
             payload = wire - header
             if ids:
                 ip_id = flow.ip_id
@@ -227,8 +223,8 @@ class SyntheticSource(BlockSource):
             if tcp:
                 seq = flow.seq
                 flow.seq = (seq + payload) & 0xFFFFFFFF
-            append(Skb(flow.hdr, 0, wire, payload, ip_id, seq, at, None, wire - ETH_HLEN))
-        self._line_free_ns, self._line_rest = free, rest
+            append(make(flow.hdr, 0, wire, payload, ip_id, seq, at, None, wire - ETH_HLEN))
+        self._line_free = free
         return out
 
     def _trains(self) -> list[Skb]:
@@ -236,7 +232,7 @@ class SyntheticSource(BlockSource):
         start = self._start_ns
         tcp = flows.is_tcp
         ids = flows.version == 4
-        per_byte, free, rest = self._per_byte, self._line_free_ns, self._line_rest
+        per_byte, free = self._per_byte, self._line_free
         header = flows.header_bytes
         train, psh = self._train, self._train_psh
         last = train - 1
@@ -250,14 +246,12 @@ class SyntheticSource(BlockSource):
             hdr = flow.hdr
             for car in range(train):
                 wire = next(sizes)
-                rest += (wire + LINE_OVERHEAD_BYTES) * per_byte
-                free += rest >> LINE_SHIFT
-                if free < at:
-                    free = at
-                    rest = 0
+                free += (wire + LINE_OVERHEAD_BYTES) * per_byte
+                asked = at << LINE_SHIFT
+                if free < asked:
+                    free = asked
                 else:
-                    at = free
-                    rest &= LINE_MASK
+                    at = free >> LINE_SHIFT
                 payload = wire - header
                 if ids:
                     ip_id = flow.ip_id
@@ -268,7 +262,7 @@ class SyntheticSource(BlockSource):
                 if psh and car == last:
                     hdr = flow.psh_hdr
                 append(Skb(hdr, 0, wire, payload, ip_id, seq, at, None, wire - ETH_HLEN))
-        self._line_free_ns, self._line_rest = free, rest
+        self._line_free = free
         return out
 
 

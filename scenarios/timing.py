@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from fractions import Fraction
+from itertools import accumulate
 from math import log
 from typing import Final, Protocol
 
@@ -72,13 +73,11 @@ class Poisson:
 
     def times(self, count: int) -> list[int]:
         """The next `count` times."""
-        mean, now, draw, ln = self._mean, self._now, self._rng.random, log
-        out = []
-        for _ in range(count):
-            now += int(ln(1.0 - draw()) * mean)
-            out.append(now >> GAP_SHIFT)
-        self._now = now
-        return out
+        mean, draw, ln = self._mean, self._rng.random, log
+        reached = list(accumulate([int(ln(1.0 - draw()) * mean) for _ in range(count)], initial=self._now))
+        self._now = reached[-1]
+        del reached[0]
+        return [now >> GAP_SHIFT for now in reached]
 
 
 class OnOff:

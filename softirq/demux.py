@@ -76,12 +76,21 @@ def netif_receive_skb_list(sd: SoftnetData, skbs: list[Skb]) -> None:
     plain = not net.taps
     sublist: list[Skb] = []
     current: PacketType | None = None
+    last_type = -1
     counted = 0
     for skb in skbs:
-        ptype = ptypes.get(skb.hdr.ethertype) if plain and skb.vlan_tci < 0 else None
+        ethertype = skb.hdr.ethertype
+        if ethertype == last_type and skb.vlan_tci < 0:
+            # As the one before, which had a handler and no tap: straight to the same sublist.
+            counted += 1
+            sublist.append(skb)
+            continue
+        ptype = ptypes.get(ethertype) if plain and skb.vlan_tci < 0 else None
         if ptype is not None:
             counted += 1
+            last_type = ethertype
         else:
+            last_type = -1
             ptype = netif_receive_skb_core(sd, skb)
             if ptype is None:
                 continue
