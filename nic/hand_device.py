@@ -4,7 +4,7 @@ Models: a test NIC without hardware. FIRE is an inter-processor interrupt to a c
 hard-interrupt context, in place of an MSI-X handler; HOLD keeps softirqs of a CPU waiting while hard interrupts and IPIs are still
 taken there; RELEASE lets what waits run at once. Every queue has a NAPI of its own; what a descriptor would say of a frame
 (hash and its kind, checksum state, stripped VLAN tag, layout in memory) is said when it is laid.
-Leaves out: rings, moderation, RSS.
+Leaves out: rings, moderation, RSS, counters of its own.
 Source: the driver that recordings of real kernels were made with (README of the recordings, K7).
 """
 
@@ -218,15 +218,14 @@ class HandNapi(Napi):
         log = device.log
         entry = device.entry
         cpu.local_now_ns += cpu.costs.napi_poll_ns
-        log.append(HandEvent("poll", cpu.index, cpu.local_now_ns, {"queue": self.index, "budget": budget, **self.state()}))
+        log.append(
+            HandEvent("poll", cpu.index, cpu.local_now_ns, {"queue": self.index, "budget": budget, **self.state()})
+        )
         work = 0
         while work < budget and self.ring:
             laid = self.ring.pop(0)
             cpu.local_now_ns += cpu.costs.driver_rx_ns + device.packet_ns
             skb = device.skb_of(laid, self.index, cpu)
-            statistics = self.dev.statistics
-            statistics.rx_packets += 1
-            statistics.rx_bytes += skb.wire_bytes
             if entry == NAPI_GRO_RECEIVE:
                 verdict = int(napi_gro_receive(sd, self, skb))
             else:

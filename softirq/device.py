@@ -100,3 +100,9 @@ class NetDevice:
         """cpu -> receive queue whose interrupt is nearest (A1); None without accelerated RFS."""
         self.ndo_rx_flow_steer: Callable[[Skb, int, int], int] | None = None
         """(skb, rxq, flow_id) -> filter id, negative on failure (A2)."""
+
+    def set_gro_max_size(self, size_bytes: int) -> None:
+        """ip link set ... gro_max_size: a legacy size (at most 65536) holds for IPv4 too (K4)."""
+        self.gro_max_size_bytes = size_bytes
+        if size_bytes <= GRO_LEGACY_MAX_SIZE_BYTES:
+            self.gro_ipv4_max_size_bytes = size_bytes

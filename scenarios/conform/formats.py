@@ -26,7 +26,9 @@ MODULES: Final = {
 """Format -> module; each has `cases(recording)`."""
 
 
-def replay_file(recording: Recording, only: str = "*", on_case: Callable[[CaseResult], None] | None = None) -> FileResult:
+def replay_file(
+    recording: Recording, only: str = "*", on_case: Callable[[CaseResult], None] | None = None
+) -> FileResult:
     """Replay the cases whose name matches `only`. Raises InputFileError where the file does not hold what its format says."""
     result = FileResult(str(recording.path), recording.format, recording.meta.kernel, recording.rules.release)
     cases: Callable[[Recording], Cases] = import_module(MODULES[recording.format]).cases

@@ -125,7 +125,9 @@ def rules_of(path: Path, kernel: str) -> Rules:
         if (int(major), int(minor)) <= wanted:
             best = rules
     if best is None:
-        raise InputFileError(f"{path}: meta: kernel {kernel[:40]} is older than {next(iter(RULES))}, the oldest softnet knows")
+        raise InputFileError(
+            f"{path}: meta: kernel {kernel[:40]} is older than {next(iter(RULES))}, the oldest softnet knows"
+        )
     return best
 
 
@@ -152,6 +154,6 @@ def _format_of(path: Path, data: dict[str, Any]) -> str:
             ):
                 if key in first:
                     return name
-    raise InputFileError(f"{path}: none of the formats of recordings: gro, gro_fuzz, gro_poll, rps, rfs, softnet, stack, trace, virtio")
-
-
+    raise InputFileError(
+        f"{path}: none of the formats of recordings: gro, gro_fuzz, gro_poll, rps, rfs, softnet, stack, trace, virtio"
+    )

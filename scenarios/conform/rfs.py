@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
+from emu.errors import InputFileError
 from emu.headers import HeaderTable
+from netstack.stack import ANY4
 from netstack.udp_sock import UdpSocket
 from scenarios.conform.frames import LOCAL, REMOTE, udp_frame
 from scenarios.conform.load import Recording
 from scenarios.conform.replay import Hand, Replay
 from scenarios.conform.report import Cases, expect
-from netstack.stack import ANY4
-from emu.errors import InputFileError
 
 FRAME_BYTES = 74
 STEER_CALLS = "ndo_rx_flow_steer_calls_rxq_flowid_hash"
@@ -59,7 +59,9 @@ def cases(recording: Recording) -> Cases:
     for name, case in content.cases.items():
         for number, op in enumerate(case.log):
             if op.op not in _OPS:
-                raise InputFileError(f"{recording.path}: case {name}, log {number}: {op.op!r} is none of {', '.join(_OPS)}")
+                raise InputFileError(
+                    f"{recording.path}: case {name}, log {number}: {op.op!r} is none of {', '.join(_OPS)}"
+                )
         yield name, _player(recording, case, table)
 
 
@@ -103,7 +105,12 @@ def _player(recording: Recording, case: Case, table: HeaderTable) -> Callable[[]
                 expect(f"{at}: handled on", op.handled_on, got, RULE_SEND)
                 if accelerated and op.op == "send":
                     calls = [list(call) for call in op.steer_calls or []]
-                    expect(f"{at}: ndo_rx_flow_steer", calls, [list(c) for c in machine.steers[steered:]], "A1, A2b, note 18")
+                    expect(
+                        f"{at}: ndo_rx_flow_steer",
+                        calls,
+                        [list(c) for c in machine.steers[steered:]],
+                        "A1, A2b, note 18",
+                    )
 
         machine.play(script)
         return []

@@ -161,13 +161,17 @@ def _soft(new: Callable[[], Replay], soft: Soft, frames: list[bytes]) -> Callabl
             mine = ours_of.setdefault(skb.hash, index)
             if first != mine:
                 raise Differs(
-                    f"input {index}: shares its hash with", _input(first, index), _input(mine, index), "H2, H3, K1, note 16"
+                    f"input {index}: shares its hash with",
+                    _input(first, index),
+                    _input(mine, index),
+                    "H2, H3, K1, note 16",
                 )
             steered = rps_map.cpus[skb.hash * rps_map.len >> 32] if skb.hash else IRQ_CPU
             expect(f"input {index}: CPU for hash {skb.hash:#x}", steered, entry.cpu, "R6, R7")
         orders: dict[int, list[int]] = {}
-        for index in sorted((i for i, r in enumerate(soft.result) if r is not None), key=lambda i: soft.result[i].order):  # type: ignore[union-attr]
-            orders.setdefault(soft.result[index].hash, []).append(index)  # type: ignore[union-attr]
+        known = [(result.order, index, result.hash) for index, result in enumerate(soft.result) if result is not None]
+        for _, index, hash_ in sorted(known):
+            orders.setdefault(hash_, []).append(index)
         for flow in orders.values():
             got = [entry.skb.number for entry in machine.seen if entry.skb.number in flow]
             expect(f"order of the flow of input {flow[0]}", flow, got, "B5, B10")
