@@ -192,7 +192,6 @@ class _Run:
             self.out.write(msgspec.json.format(document, indent=2).decode() + "\n")
         else:
             (self._batch or BatchWriter(self.out.write)).end(last)
-            self.out.write(f"\nseed {last.meta.seed}  settings {last.meta.settings_hash}\nagain: {last.meta.command}\n")
         if self.stopped_by is not None:
             name = signal.Signals(self.stopped_by).name
             print(f"stopped by {name} at {last.meta.now_ns} ns of virtual time", file=sys.stderr)
