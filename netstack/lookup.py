@@ -26,6 +26,7 @@ Address = tuple[bytes, int]
 
 ANY4: Final = bytes(4)
 ANY6: Final = bytes(16)
+FINISHED_LIMIT: Final = 1 << 16
 FAST_LIMIT: Final = 1 << 17
 _MASK: Final = 0xFFFFFFFF
 
@@ -64,6 +65,8 @@ class SocketTables:
     def __init__(self, secret: int) -> None:
         self._secret = secret & _MASK
         self.established: dict[Flow, TcpSocket] = {}
+        self.finished: dict[Flow, None] = {}
+        """Connections that ended by FIN: their last ACKs are no new flows (what TIME_WAIT and LAST_ACK take in the kernel)."""
         self.listeners: dict[Address, list[TcpListener]] = {}
         self.udp_bound: dict[Address, list[UdpSocket]] = {}
         self.udp_connected: dict[Flow, UdpSocket] = {}
@@ -85,6 +88,10 @@ class SocketTables:
         if self.established.get(flow) is sock:
             del self.established[flow]
             self._forget(sock)
+            if sock.fin:
+                if len(self.finished) >= FINISHED_LIMIT:
+                    del self.finished[next(iter(self.finished))]
+                self.finished[flow] = None
 
     def add_listener(self, local: Address, sock: TcpListener) -> None:
         """Enter a listener. Raises ConfigError if the port is taken and not shared by all (SO_REUSEPORT)."""

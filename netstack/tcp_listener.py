@@ -81,6 +81,8 @@ class TcpListener(Socket):
             self._conn_request(skb, flags)
         elif flow in self.requests and flags & TCP_ACK and not flags & TCP_SYN:
             self._third_packet(stamp_ns, sender, skb)
+        elif flow in self.stack.tables.finished and not flags & TCP_SYN and not skb.payload_bytes:
+            ledger.consumed_frames += skb.frames
         elif self.adopts_flows and flags & TCP_ACK and not flags & TCP_SYN:
             self._make_child(stamp_ns, sender, flow, skb.seq).deliver(stamp_ns, sender, skb)
         elif flags & TCP_ACK:

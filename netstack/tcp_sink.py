@@ -43,7 +43,7 @@ class TcpSink(TcpSocket):
         self.right_edge = (self.rcv_nxt + self._window_bytes) & SEQ_MASK
         super().deliver(stamp_ns, sender, skb)
         self._straight = -1 if self.ofo or self.fin or self.closed else self.rcv_nxt
-        if self.reset:
+        if self.at_end():
             self.close()
 
     def _rcv_straight(self, skb: Skb, cpu: Cpu) -> bool:
@@ -61,7 +61,8 @@ class TcpSink(TcpSocket):
             for skb in segment.skbs:
                 self.held_frames -= skb.frames
                 self.read_messages += 1
-                self.account_read(skb, stamp_ns)
+                self.ledger.read_frames += skb.frames
+                self._latency_total.append(stamp_ns - skb.arrived_ns)
             self.read_bytes += (segment.end_seq - segment.fin - self.copied_seq) & SEQ_MASK
             self.copied_seq = segment.end_seq
         self.queue.clear()
