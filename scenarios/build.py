@@ -29,8 +29,8 @@ from scenarios.origin import Origin, SettingPath
 from scenarios.playback import Playback, Recording, load_recording
 from scenarios.schema import Capture, Scenario, Traffic
 from scenarios.sizes import FixedSize, Sizes, WeightedSizes, named_sizes
-from scenarios.sources import Source, SyntheticSource, traffic_rng
 from scenarios.sockets import open_applications
+from scenarios.sources import Source, SyntheticSource, traffic_rng
 from scenarios.timing import ConstantRate, OnOff, Poisson, Timing
 from softirq import controls as softirq_controls
 from softirq.device import NetDevice
@@ -186,7 +186,7 @@ def _synthetic(
         protocol=traffic.protocol,
         count=traffic.flows,
         sources=traffic.src or PEER_ADDRESSES[traffic.ip],
-        destinations=[(LOCAL_ADDRESSES[traffic.ip], port) for port in traffic.dst_ports],
+        destinations=[(traffic.dst or LOCAL_ADDRESSES[traffic.ip], port) for port in traffic.dst_ports],
         first_port=traffic.src_port,
         zipf=traffic.zipf_s if traffic.shares == "zipf" else None,
         dst_mac=dev.address,

@@ -17,7 +17,7 @@ from scenarios.durations import Duration
 from scenarios.flows import SOURCE_PORTS, parse_range
 from scenarios.memory import MAX_MEMORY_BYTES, estimate_bytes
 from scenarios.origin import SettingPath
-from scenarios.schema import Nic, Scenario, Traffic
+from scenarios.schema import App, Nic, Scenario, Traffic
 
 Finding = tuple[SettingPath, str]
 
@@ -123,7 +123,7 @@ def _traffic(traffic: Traffic, path: SettingPath) -> Iterator[Finding]:
             if size < smallest:
                 yield (*path, "sizes", index), f"{size} bytes do not hold the headers: {what}"
     for key, other, value in _ONLY_FOR:
-        if getattr(traffic, other) != value and getattr(traffic, key) != _default(traffic, key):
+        if getattr(traffic, other) != value and getattr(traffic, key) != _default(Traffic, key):
             yield (*path, key), f'it does nothing without {other} = "{value}"'
     if traffic.pattern == "onoff" and traffic.on == 0:
         yield (*path, "on"), "a burst of no length sends nothing: write 1ns or more"
@@ -140,14 +140,22 @@ def _traffic(traffic: Traffic, path: SettingPath) -> Iterator[Finding]:
             if first.version != traffic.ip:
                 yield (*path, "src"), f"{traffic.src} is not of IPv{traffic.ip}, which ip asks for"
     room = addresses * len(ports) * SOURCE_PORTS
+    if traffic.dst is not None:
+        try:
+            version = ip_address(traffic.dst).version
+        except ValueError:
+            yield (*path, "dst"), f"{traffic.dst!r} is no IPv4 or IPv6 address, such as 10.0.0.99 or fd00::99"
+        else:
+            if version != traffic.ip:
+                yield (*path, "dst"), f"{traffic.dst} is not of IPv{traffic.ip}, which ip asks for"
     if traffic.flows > room:
         yield (*path, "flows"), f"{traffic.flows} flows, but {traffic.src} has room for {room:,} only"
 
 
-def _default(traffic: Traffic, key: str) -> Any:
-    """The value a key of [[traffic]] has when it is not written."""
-    fields = Traffic.__struct_fields__
-    defaults = Traffic.__struct_defaults__
+def _default(table: type[App] | type[Traffic], key: str) -> Any:
+    """The value a key of [[app]] or [[traffic]] has when it is not written."""
+    fields = table.__struct_fields__
+    defaults = table.__struct_defaults__
     return defaults[fields.index(key) - (len(fields) - len(defaults))]
 
 
@@ -207,6 +215,10 @@ def _apps(scenario: Scenario) -> Iterator[Finding]:
                 yield (*path, "cpus"), f"{len(named)} CPU lists, but only {app.threads} thread{'s' * (app.threads > 1)}"
             for value in named:
                 yield from _tried((*path, "cpus"), parse_cpus, value, scenario.machine.cpus)
+        if app.kind == "sink":
+            for key in ("threads", "sockets", "cpus", "batch", "weight"):
+                if getattr(app, key) != _default(App, key):
+                    yield (*path, key), "a sink has no threads, it takes packets in softirq: write a reader"
 
 
 def _run(scenario: Scenario) -> Iterator[Finding]:

@@ -191,6 +191,8 @@ class Traffic(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
     """Sender: an address, a network (`10.1.0.0/16`) or a range (`10.1.0.1-10.1.0.9`); some of its own if None."""
     src_port: Annotated[int, Meta(ge=FIRST_SOURCE_PORT, le=65535)] = 32768
     """First source port."""
+    dst: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    """Destination, an address; this machine's own if None. What is sent to another one ends behind ip_rcv (InAddrErrors)."""
     dst_port: Port | Annotated[tuple[Port, ...], Meta(min_length=1, max_length=1024)] = 5001
     """Destination port, or several that the flows are dealt to in turn."""
     tcp_timestamps: bool = False
@@ -236,8 +238,8 @@ class App(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
     name: Name = ""
     """Shown; its kind and number if empty. Unique."""
     kind: Literal["sink", "reader", "busy", "burner"] = "sink"
-    """sink: reads and forgets. reader: works on each message (work_ns...). busy: a reader that never sleeps but polls its
-    socket. burner: no socket, computes all the time."""
+    """sink: takes each message in softirq and forgets it, without a thread. reader: a thread that reads and works on each message
+    (work_ns...). busy: a reader that never sleeps but polls its socket. burner: no socket, computes all the time."""
     protocol: Literal["udp", "tcp"] | None = None
     port: Port | Annotated[tuple[Port, ...], Meta(min_length=1, max_length=1024)] | None = None
     """Port or ports it listens on, with `protocol`; none for a burner."""

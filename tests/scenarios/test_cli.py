@@ -71,6 +71,7 @@ def test_options_change_the_scenario_and_the_command_repeats_them(calls: list[An
     assert cli.main([*arguments, *sets, "--seed", "5", "-o", str(output), "--svg", str(output)]) == 0
     scenario, options = calls[0]
     assert (scenario.machine.cpus, scenario.queues, scenario.run.duration, scenario.run.speed) == (8, 2, 3_000_000, 0.5)
+    assert scenario.set.pop("net.core.rmem_max") == 1_048_576  # the scenario's own
     assert scenario.set == {"net.core.netdev_budget": "600", "/sys/class/net/eth0/queues/rx-0/rps_cpus": "f"}
     assert (options.json, options.batch, options.output, options.svg) == (True, True, output, output)
     repeated = options.command
