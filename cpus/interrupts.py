@@ -22,6 +22,8 @@ class Interrupt:
 
     moves_with_cpu = False
     """Another CPU takes it if this one goes offline first (a wake-up, a timer)."""
+    order = 0
+    """Place among what one sender lets arrive at the same time, the lowest first: not a matter of when it was sent."""
 
     def __init__(self) -> None:
         self.withdrawn = False
@@ -32,22 +34,22 @@ class Interrupt:
 
 
 class Mailbox:
-    """Interrupts on their way to one CPU, ordered by (stamp, rank of the sender, order of sending)."""
+    """Interrupts on their way to one CPU, ordered by (stamp, rank of the sender, `Interrupt.order`, order of sending)."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, int, Interrupt]] = []
+        self._heap: list[tuple[int, int, int, int, Interrupt]] = []
         self._sent = 0
 
     def put(self, at_ns: int, sender_rank: int, interrupt: Interrupt) -> None:
         """Send `interrupt`, to arrive at `at_ns`."""
         self._sent += 1
-        heapq.heappush(self._heap, (at_ns, sender_rank, self._sent, interrupt))
+        heapq.heappush(self._heap, (at_ns, sender_rank, interrupt.order, self._sent, interrupt))
 
     def next_ns(self) -> int:
         """When the next one arrives, NEVER if none."""
         heap = self._heap
         while heap:
-            if not heap[0][3].withdrawn:
+            if not heap[0][4].withdrawn:
                 return heap[0][0]
             heapq.heappop(heap)
         return NEVER
@@ -56,16 +58,16 @@ class Mailbox:
         """The earliest that has arrived by `now_ns`, or None."""
         if self.next_ns() > now_ns:
             return None
-        return heapq.heappop(self._heap)[3]
+        return heapq.heappop(self._heap)[4]
 
     def has_only_timers(self) -> bool:
         """Nothing but the CPU's own timers is on its way."""
-        return all(rank == LOCAL_TIMER_RANK or item.withdrawn for _, rank, _, item in self._heap)
+        return all(rank == LOCAL_TIMER_RANK or item.withdrawn for _, rank, _, _, item in self._heap)
 
     def drain(self) -> list[tuple[int, int, Interrupt]]:
         """All that is under way, in order, for a CPU that goes offline."""
         waiting = [
-            (at, rank, item) for at, rank, _, item in sorted(self._heap, key=lambda e: e[:3]) if not item.withdrawn
+            (at, rank, item) for at, rank, _, _, item in sorted(self._heap, key=lambda e: e[:4]) if not item.withdrawn
         ]
         self._heap.clear()
         return waiting

@@ -72,12 +72,13 @@ class VectorMatrix:
 class Irq(Interrupt):
     """A vector's MSI-X message, which reaches CPU `target` at `at_ns`."""
 
-    __slots__ = ("at_ns", "target", "vector")
+    __slots__ = ("at_ns", "order", "target", "vector")
 
     def __init__(self, vector: MsixVector, at_ns: int) -> None:
         super().__init__()
         self.vector = vector
         self.at_ns = at_ns
+        self.order = vector.index
         self.target = vector.cpu
 
     def handle(self, cpu: Cpu) -> None:
