@@ -147,10 +147,11 @@ class Replay(Machine):
         """Number of a frame -> why it was dropped."""
         self.steers: list[tuple[int, int, int]] = []
         """Calls of ndo_rx_flow_steer: (queue, flow id, hash)."""
-        self.net.taps.append(self._tap)
+        self.net.taps.append(self.tap)
         self.ledger.on_drop = self._dropped
 
-    def _tap(self, sd: SoftnetData, skb: Skb) -> None:
+    def tap(self, sd: SoftnetData, skb: Skb) -> None:
+        """The probe."""
         self.seen.append(Seen(sd.index, sd.cpu.local_now_ns, skb))
         if self.probe is not None:
             self.probe(sd.cpu, skb)

@@ -56,7 +56,6 @@ _FUNCTIONS: Final[tuple[tuple[Any, str, str], ...]] = (
     (demux.netif_receive_skb, "__netif_receive_skb_one_core", "sd"),
     (demux.netif_receive_skb_list, "__netif_receive_skb_list_core", "sd"),
     (demux.netif_receive_skb_core, "__netif_receive_skb_core", "sd"),
-    (Replay._tap, "tap_rcv", "sd"),
     (IpInput.ip_rcv, "ip_rcv", "sd"),
     (IpInput.ip_list_rcv, "ip_list_rcv", "sd"),
     (UdpSocket.deliver, "__udp_enqueue_schedule_skb", "sender"),
@@ -64,7 +63,7 @@ _FUNCTIONS: Final[tuple[tuple[Any, str, str], ...]] = (
 )
 """Function of the emulator, function or event of the kernel, the variable that tells the CPU."""
 
-_EVENTS: Final = ("softirq_entry", "softirq_exit", "napi_poll", "napi_gro_receive_exit")
+_EVENTS: Final = ("tap_rcv", "softirq_entry", "softirq_exit", "napi_poll", "napi_gro_receive_exit")
 MODELLED: Final = frozenset(name for _, name, _ in _FUNCTIONS) | frozenset(_EVENTS)
 """What is compared."""
 
@@ -88,9 +87,10 @@ class Content(msgspec.Struct):
 class Tracer:
     """Collects what a machine does while it is installed: per CPU, the kernel's names in order."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, tap: Any) -> None:
+        """`tap`: the function of the machine's probe."""
         self._known: dict[CodeType, tuple[str, str]] = {}
-        for function, name, variable in _FUNCTIONS:
+        for function, name, variable in (*_FUNCTIONS, (tap, "tap_rcv", "sd")):
             code = getattr(function, "__code__", None)
             if code is None:
                 raise NotJudged("the emulator is compiled: its functions cannot be watched")
@@ -158,7 +158,9 @@ class Tracer:
         variables = frame.f_locals
         whose = variables[variable]
         cpu: Cpu = whose if isinstance(whose, Cpu) else whose.cpu
-        if name == "__napi_schedule" and (frame.f_back is None or frame.f_back.f_code is not napi.napi_schedule.__code__):
+        if name == "__napi_schedule" and (
+            frame.f_back is None or frame.f_back.f_code is not napi.napi_schedule.__code__
+        ):
             return  # ____napi_schedule is inlined in the kernel: not traced
         if name == "net_rps_send_ipi" and not variables["sd"].rps_ipi_list:
             return
@@ -206,7 +208,7 @@ def _player(
         left_out = set_backlog_budgets(machine, theirs)
         for queue, data, hash_ in frames:
             machine.device.lay(queue, data, hash_)
-        tracer = Tracer(machine)
+        tracer = Tracer(machine, Replay.tap)
 
         async def script(hand: Hand) -> None:
             await hand.fire(case.irq_cpu, list(dict.fromkeys(queue for queue, _, _ in frames)))
@@ -259,7 +261,9 @@ def set_backlog_budgets(machine: Machine, lanes: dict[int, list[str]]) -> list[s
                 sd = machine.net.softnet[index]
                 if budget != sd.backlog.weight:
                     sd.backlog.weight = budget
-                    left_out.append(f"cpu{index}: a backlog budget of {budget} is left over from an earlier dev_weight (B9, K6)")
+                    left_out.append(
+                        f"cpu{index}: a backlog budget of {budget} is left over from an earlier dev_weight (B9, K6)"
+                    )
                 break
     return left_out
 
