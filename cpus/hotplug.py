@@ -53,6 +53,10 @@ class _Die(Interrupt):
         if cpu.in_softirq:
             cpu.send(self, cpu.local_now_ns + 1, cpu.rank)
             return
+        if cpu.local_now_ns != cpu.synced_ns:
+            # Behind another interrupt: others have not come as far yet, and would see it gone too early.
+            cpu.send(self, cpu.local_now_ns, cpu.rank)
+            return
         cpu.online = False
         cpu.dying = False
         adopter = self.hotplug.adopter(self.hotplug.cpus)

@@ -60,7 +60,8 @@ class IceNapi(Napi):
                 sum(ring.polled_bytes for ring in rings),
             ):
                 cpu.local_now_ns += costs.itr_program_ns
-            self.nic.arm(vector, cpu.local_now_ns)
+            # A vector that has moved interrupts another CPU, which hears of it 1 ns later, as of all that CPUs do.
+            self.nic.arm(vector, cpu.local_now_ns + (vector.cpu != cpu.index))
         else:
             vector.wb_on_itr = True
         return min(work, budget - 1)

@@ -124,7 +124,9 @@ class RpsIpi(Interrupt):
         self.sd = sd
 
     def handle(self, cpu: Cpu) -> None:
-        """Runs on the target in hard-interrupt context."""
+        """Runs on the target in hard-interrupt context. One that has gone offline meanwhile does not hear it."""
+        if not cpu.online:
+            return
         cpu.local_now_ns += cpu.costs.ipi_receive_ns
         self.sd.received_rps += 1
         napi_schedule_irqoff(self.sd, self.sd.backlog)
