@@ -1,11 +1,12 @@
 """The built-in scenarios: all of them load, and say what to look for."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from emu.errors import ConfigError
-from scenarios.catalog import entries, is_capture, names, open_scenario
+from scenarios.catalog import LIBRARY, entries, is_capture, names, open_scenario
 
 LISTED = {
     "all-vectors-cpu0",
@@ -17,10 +18,19 @@ LISTED = {
     "gro-on",
     "one-queue",
     "one-queue-rps",
+    "overload",
+    "published-cloudflare-2015",
+    "published-raw-drop",
+    "published-rps-dispatcher",
+    "published-udp-lookup",
+    "published-udp-overload",
+    "published-udp-recvmsg",
     "rfs",
     "rss-4",
     "same-cpu-6.1",
     "same-cpu-6.9",
+    "single-flow",
+    "single-flow-rps",
     "socket-overflow",
     "squeeze-budget",
     "squeeze-time",
@@ -38,7 +48,7 @@ def test_a_library_scenario_loads_and_tells_what_to_look_for(name: str) -> None:
     assert about.name == name
     assert about.description.endswith(".")
     assert about.look_for
-    assert loaded.scenario.run.duration
+    assert loaded.scenario.run.duration or loaded.scenario.capture
     assert loaded.scenario.traffic or loaded.scenario.capture
 
 
@@ -50,11 +60,19 @@ def test_a_library_file_begins_with_a_comment_on_what_to_look_for(entry: object)
     assert all(line.startswith("#") for line in comment.splitlines() if line)
 
 
+@pytest.mark.parametrize("name", [name for name in names() if name.startswith("published-")])
+def test_a_published_row_says_where_it_comes_from_and_what_was_fitted(name: str) -> None:
+    text = (LIBRARY / f"{name}.toml").read_text().partition("\n[")[0].lower()
+    assert "published row" in text
+    assert "fitted" in text
+    assert re.search(r"\(.*20\d\d", text.replace("\n# ", " "))
+
+
 def test_the_same_frames_reach_the_variants_of_one_queue() -> None:
     first = open_scenario("one-queue").scenario
     for name in ("one-queue-rps", "rss-4", "all-vectors-cpu0"):
         other = open_scenario(name).scenario
-        assert other.traffic == first.traffic
+        assert (other.traffic, other.app, other.run) == (first.traffic, first.app, first.run)
         assert other.machine.seed == first.machine.seed
 
 
