@@ -14,6 +14,7 @@ from emu.skb import PACKET_HOST, Skb
 from netstack.route import LOCAL
 
 if TYPE_CHECKING:
+    from cpus.cpu import Cpu
     from emu.headers import Headers
     from netstack.stack import NetStack
     from softirq.softnet_data import SoftnetData
@@ -38,11 +39,25 @@ _OUT_COLUMN: Final = {
 _OUT6_COLUMN: Final = {1: "OutDestUnreachs", 3: "OutTimeExcds", 4: "OutParmProblems", 129: "OutEchoReplies"}
 
 
+class IcmpError:
+    """An ICMP error about `skb` that the limits have not allowed yet. It holds no frame: who refused the packet accounts for that."""
+
+    __slots__ = ("icmp_type", "ip_bytes", "skb")
+
+    frames = 0
+
+    def __init__(self, skb: Skb, icmp_type: int, ip_bytes: int) -> None:
+        self.skb = skb
+        self.icmp_type = icmp_type
+        self.ip_bytes = ip_bytes
+
+
 class Answers:
     """What one host sends of its own accord."""
 
     def __init__(self, stack: NetStack) -> None:
         self._stack = stack
+        self._clock = stack.net.clock
         self._snmp = stack.snmp
         self._jiffies = stack.net.jiffies
         self._credit = 0
@@ -59,10 +74,11 @@ class Answers:
             return
         if hdr.l4_protocol == 1 and hdr.icmp_type not in (0, 8, 13, 14, 15, 16, 17, 18):
             return
-        if not self._allowed(sd, hdr.saddr, ICMP_RATEMASK >> icmp_type & 1 != 0):
-            return
         quoted = min(skb.len_bytes - max(hdr.trailer_bytes, 0), ICMP_MAX_BYTES - 28)
-        self.icmp_out(skb, icmp_type, 28 + quoted)
+        if ICMP_RATEMASK >> icmp_type & 1:
+            self._clock.post(sd.cpu, self, IcmpError(skb, icmp_type, 28 + quoted))
+        else:
+            self.icmp_out(skb, icmp_type, 28 + quoted)
 
     def icmp_out(self, skb: Skb, icmp_type: int, ip_bytes: int) -> None:
         """Count an ICMP message of `ip_bytes` on its way out."""
@@ -81,10 +97,19 @@ class Answers:
             return
         if hdr.l4_protocol == 58 and hdr.icmp_type < 128:
             return
-        if not self._allowed(sd, hdr.saddr, True):
-            return
         quoted = min(skb.len_bytes - max(hdr.trailer_bytes, 0), IPV6_MIN_MTU_BYTES - 48)
-        self.icmp6_out(skb, icmp_type, 48 + quoted)
+        self._clock.post(sd.cpu, self, IcmpError(skb, icmp_type, 48 + quoted))
+
+    def deliver(self, stamp_ns: int, sender: Cpu, error: IcmpError) -> None:
+        """Send an ICMP error, or keep it back (the port of the limits, which all CPUs share)."""
+        skb = error.skb
+        hdr = skb.hdr
+        if not self._allowed(stamp_ns, hdr.saddr):
+            return
+        if hdr.version == 6:
+            self.icmp6_out(skb, error.icmp_type, error.ip_bytes)
+        else:
+            self.icmp_out(skb, error.icmp_type, error.ip_bytes)
 
     def icmp6_out(self, skb: Skb, icmp_type: int, ip_bytes: int) -> None:
         """Count an ICMPv6 message of `ip_bytes` on its way out."""
@@ -121,11 +146,9 @@ class Answers:
             snmp.Ip.OutTransmits += 1
         skb.dev.statistics.tx_packets += 1
 
-    def _allowed(self, sd: SoftnetData, address: bytes, limited: bool) -> bool:
+    def _allowed(self, now_ns: int, address: bytes) -> bool:
         """icmp_global_allow, then inet_peer_xrlim_allow: a bucket for all, and one of six messages an address."""
-        if not limited:
-            return True
-        now = self._jiffies.at(sd.cpu.local_now_ns)
+        now = self._jiffies.at(now_ns)
         hz = self._jiffies.hz
         passed = min(now - self._credit_jiffy, hz)
         if passed >= max(hz // 50, 1):
