@@ -31,7 +31,7 @@ MTU_STANDARD_MAX: Final = 1500
 FIRST_CHUNK_NS: Final = 10_000
 MAX_CHUNK_NS: Final = 1_000_000
 MIN_CHUNK_NS: Final = 1_000
-CHUNK_FRAMES: Final = 4096
+CHUNK_FRAMES: Final = 512
 """A chunk with more frames halves the next one, one with less than an eighth doubles it."""
 PLAIN_LIMIT: Final = 1 << 16
 
