@@ -26,15 +26,17 @@ def run_conform(places: Sequence[str], only: str, json: bool, verbose: bool) -> 
         try:
             paths = find([place])
         except InputFileError as error:
-            _say(unreadable, error)
+            _say(unreadable, str(error))
             continue
         for path in paths:
             try:
                 result = replay_file(load(path), only)
             except InputFileError as error:
-                _say(unreadable, error)
+                _say(unreadable, str(error))
                 continue
             results.append(result)
+            for sentence in result.unreadable:
+                _say(unreadable, sentence)
             if not json:
                 print("\n".join(result.lines(verbose)), flush=True)
     total = FileResult("all", "", "", "", [case for result in results for case in result.cases])
@@ -56,6 +58,6 @@ def run_conform(places: Sequence[str], only: str, json: bool, verbose: bool) -> 
     return EXIT_DIFFERS if total.count("failed") else EXIT_AGREES
 
 
-def _say(unreadable: list[str], error: InputFileError) -> None:
-    unreadable.append(str(error))
-    print(f"softnet: {error}", file=sys.stderr)
+def _say(unreadable: list[str], sentence: str) -> None:
+    unreadable.append(sentence)
+    print(f"softnet: {sentence}", file=sys.stderr)

@@ -9,7 +9,6 @@ from typing import Any, Final
 import msgspec
 
 from cpus.cpu import Cpu
-from emu.errors import InputFileError
 from emu.headers import ETH_HLEN, ETH_P_8021Q, ETH_P_IPV6, HeaderTable
 from emu.skb import HASH_L4, HASH_SW, Skb
 from netstack.stack import ANY4, ANY6
@@ -17,7 +16,7 @@ from nic.hand_device import Layout, split_at
 from scenarios.conform.frames import stream
 from scenarios.conform.load import Recording
 from scenarios.conform.replay import Hand, Replay
-from scenarios.conform.report import Cases, Differs, expect
+from scenarios.conform.report import Cases, Differs, Impossible, NotJudged, Play, expect, lazily
 from softirq.gro import GroResult
 from softirq.gro_bytes import checksum_position, frag_list_bytes, packet_bytes
 
@@ -28,12 +27,14 @@ NET_SKB_PAD: Final = 64
 """Headroom of the recorded skbs: csum_start counts from the buffer's start."""
 PROBED_FRAG_LIST: Final = 18
 """The probe wrote down the lengths of that many entries of frag_list."""
-ETHTOOL: Final = {
-    "gro off": ("gro", False),
-    "gro on": ("gro", True),
-    "rx-udp-gro-forwarding on": ("rx_udp_gro_forwarding", True),
-    "rx-gro-list on": ("rx_gro_list", True),
+FEATURES: Final = {
+    "gro": "gro",
+    "generic-receive-offload": "gro",
+    "rx-udp-gro-forwarding": "rx_udp_gro_forwarding",
+    "rx-gro-list": "rx_gro_list",
 }
+"""ethtool's name of a feature -> the device's."""
+MAX_STREAM_BYTES: Final = 65535
 UDP_GRO_PORT: Final = 3001
 UDP_PLAIN_PORT: Final = 3000
 RULE_VERDICT: Final = "G1-G4, G6-G20, notes 5-12"
@@ -73,7 +74,7 @@ class Case(msgspec.Struct):
     """A batch and its modes."""
 
     inputs: list[Input]
-    modes: dict[str, Recorded]
+    modes: dict[str, Any]
     ethtool: str | None = None
 
 
@@ -114,7 +115,7 @@ class Content(msgspec.Struct):
     """What both formats share."""
 
     modes: dict[str, Mode]
-    cases: dict[str, dict[str, Any]]
+    cases: dict[str, Any]
     knobs: Knobs = msgspec.field(default_factory=Knobs)
 
 
@@ -127,36 +128,57 @@ def cases(recording: Recording) -> Cases:
     content = recording.convert(recording.data, Content)
     table = HeaderTable()
     for name, body in content.cases.items():
-        at = f"case {name}"
         if recording.format == "gro_fuzz":
-            fuzz = recording.convert(body, FuzzCase, at)
-            machine = _machine(recording, content, table, fuzz.mode, fuzz.ethtool, at)
-            laid: list[Laid] = [
-                (recording.hex(text, f"{at}: input {number}"), hash_, -1)
-                for number, (text, hash_) in enumerate(fuzz.inputs)
-            ]
-            yield name, _fuzz_player(machine, laid, fuzz)
+            yield name, lazily(_fuzz_case, recording, content, table, name, body)
             continue
-        case = recording.convert(body, Case, at)
-        laid = []
-        for number, given in enumerate(case.inputs):
-            data = recording.hex(given.hex, f"{at}: input {number}")
-            if given.stream is not None:
-                data += stream(*given.stream) + recording.hex(given.tail_hex, f"{at}: tail of input {number}")
-            laid.append((data, given.hash, -1 if given.vlan is None else ETH_P_8021Q << 16 | given.vlan))
-        for mode, recorded in case.modes.items():
-            machine = _machine(recording, content, table, mode, case.ethtool, at)
-            yield f"{name}/{mode}", _player(machine, laid, recorded)
+        modes = body.get("modes") if isinstance(body, dict) else None
+        for mode in modes if isinstance(modes, dict) else ("",):
+            yield f"{name}/{mode}", lazily(_case, recording, content, table, name, body, mode)
+
+
+def _case(recording: Recording, content: Content, table: HeaderTable, name: str, body: Any, mode: str) -> Play:
+    at = f"case {name}"
+    case = recording.convert(body, Case, at)
+    recorded = recording.convert(case.modes.get(mode), Recorded, f"{at}: mode {mode}")
+    laid: list[Laid] = []
+    for number, given in enumerate(case.inputs):
+        data = recording.hex(given.hex, f"{at}: input {number}")
+        if given.stream is not None:
+            offset, count = given.stream
+            if not (offset >= 0 and 0 <= count <= MAX_STREAM_BYTES):
+                raise Impossible(f"input {number}: a stream of {count} bytes from {offset}")
+            data += stream(offset, count) + recording.hex(given.tail_hex, f"{at}: tail of input {number}")
+        laid.append((data, given.hash, -1 if given.vlan is None else ETH_P_8021Q << 16 | given.vlan & 0xFFFF))
+    return _player(_machine(recording, content, table, mode, case.ethtool), laid, recorded)
+
+
+def _fuzz_case(recording: Recording, content: Content, table: HeaderTable, name: str, body: Any) -> Play:
+    at = f"case {name}"
+    case = recording.convert(body, FuzzCase, at)
+    laid: list[Laid] = [
+        (recording.hex(text, f"{at}: input {number}"), hash_, -1) for number, (text, hash_) in enumerate(case.inputs)
+    ]
+    return _fuzz_player(_machine(recording, content, table, case.mode, case.ethtool), laid, case)
+
+
+def features(ethtool: str | None) -> dict[str, bool]:
+    """Attributes of the device that `ethtool -K` words, such as "rx-gro-list on", set. Raises NotJudged for a feature softnet lacks."""
+    words = (ethtool or "").split()
+    wanted: dict[str, bool] = {}
+    for feature, value in zip(words[::2], words[1::2], strict=False):
+        if feature not in FEATURES or value not in ("on", "off"):
+            raise NotJudged(f"softnet has no ethtool feature {feature} {value}")
+        wanted[FEATURES[feature]] = value == "on"
+    return wanted
 
 
 def _machine(
-    recording: Recording, content: Content, table: HeaderTable, mode: str, ethtool: str | None, at: str
+    recording: Recording, content: Content, table: HeaderTable, mode: str, ethtool: str | None
 ) -> Callable[[], Replay]:
     if mode not in content.modes:
-        raise InputFileError(f"{recording.path}: {at}: mode {mode!r} is not among the file's modes")
-    if ethtool is not None and ethtool not in ETHTOOL:
-        raise InputFileError(f"{recording.path}: {at}: ethtool {ethtool!r} is none of {', '.join(ETHTOOL)}")
+        raise Impossible(f"mode {mode[:40]!r} is not among the file's modes")
     layout = content.modes[mode].layout()
+    wanted = features(ethtool)
     knobs = content.knobs
 
     def make() -> Replay:
@@ -168,8 +190,8 @@ def _machine(
         for port, gro in ((knobs.udp_gro_socket_port, True), (knobs.udp_plain_socket_port, False)):
             machine.stack.udp_socket(port, ANY4, gro=gro)
             machine.stack.udp_socket(port, ANY6, gro=gro).v6only = True
-        if ethtool is not None:
-            setattr(machine.dev, *ETHTOOL[ethtool])
+        for feature, on in wanted.items():
+            setattr(machine.dev, feature, on)
         return machine
 
     return make
@@ -177,7 +199,7 @@ def _machine(
 
 def _poll(machine: Replay, laid: list[Laid], probe: Callable[[Cpu, Skb], None]) -> None:
     for data, hash_, vlan in laid:
-        machine.device.lay(0, data, hash_, HASH_L4, vlan)
+        machine.lay(0, data, hash_, HASH_L4, vlan)
     machine.probe = probe
 
     async def script(hand: Hand) -> None:
@@ -186,7 +208,7 @@ def _poll(machine: Replay, laid: list[Laid], probe: Callable[[Cpu, Skb], None]) 
     machine.play(script)
 
 
-def _player(make: Callable[[], Replay], laid: list[Laid], recorded: Recorded) -> Callable[[], list[str]]:
+def _player(make: Callable[[], Replay], laid: list[Laid], recorded: Recorded) -> Play:
     def play() -> list[str]:
         machine = make()
         log = machine.device.log
@@ -285,7 +307,7 @@ def members(skb: Skb) -> list[int]:
     return [skb.number, *(segment.number for segment in skb.segments or ())]
 
 
-def _fuzz_player(make: Callable[[], Replay], laid: list[Laid], case: FuzzCase) -> Callable[[], list[str]]:
+def _fuzz_player(make: Callable[[], Replay], laid: list[Laid], case: FuzzCase) -> Play:
     def play() -> list[str]:
         machine = make()
         log = machine.device.log

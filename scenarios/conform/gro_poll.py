@@ -7,7 +7,6 @@ recorded events say when each interrupt came.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -18,8 +17,8 @@ from emu.headers import ETH_P_IP, IPPROTO_HOPOPTS, IPPROTO_TCP, HeaderTable, bui
 from emu.skb import Skb
 from scenarios.conform.frames import stream
 from scenarios.conform.load import Recording
-from scenarios.conform.replay import Hand, Replay
-from scenarios.conform.report import Cases, expect
+from scenarios.conform.replay import QUEUES, Hand, Replay
+from scenarios.conform.report import Cases, Play, expect, lazily
 from softirq.gro import GroResult
 from softirq.gro_bytes import frag_list_bytes, packet_bytes
 
@@ -39,7 +38,7 @@ class Case(msgspec.Struct):
 class Content(msgspec.Struct):
     """The file."""
 
-    cases: dict[str, Case]
+    cases: dict[str, Any]
 
 
 class Step(msgspec.Struct):
@@ -56,9 +55,8 @@ def cases(recording: Recording) -> Cases:
     """The cases of a gro_poll recording."""
     content = recording.convert(recording.data, Content)
     table = HeaderTable()
-    for name, case in content.cases.items():
-        steps = [_step(recording, table, name, number, step) for number, step in enumerate(case.steps)]
-        yield name, _player(recording, name, case, steps, table)
+    for name, body in content.cases.items():
+        yield name, lazily(_player, recording, name, body, table)
 
 
 def _step(recording: Recording, table: HeaderTable, name: str, number: int, step: list[Any]) -> Step:
@@ -69,7 +67,9 @@ def _step(recording: Recording, table: HeaderTable, name: str, number: int, step
         return Step("frames", queue, frames=_frames(recording, table, texts, at))
     if kind == "fire":
         _, cpu, *queues = recording.convert(step, list[int | str], at)
-        return Step("fire", int(cpu), [int(queue) for queue in queues])
+        if isinstance(cpu, str) or any(isinstance(queue, str) for queue in queues):
+            raise InputFileError(f"{recording.path}: {at}: fire takes the number of a CPU and of queues")
+        return Step("fire", cpu, [int(queue) for queue in queues])
     if kind == "sleep":
         return Step("sleep", seconds=recording.convert(step, tuple[str, float], at)[1])
     raise InputFileError(f"{recording.path}: {at}: {str(kind)[:40]!r} is none of frames, fire, sleep")
@@ -101,10 +101,15 @@ def _frames(recording: Recording, table: HeaderTable, texts: list[str], at: str)
     return frames
 
 
-def _settings(machine: Replay, name: str) -> None:
-    """What the case's name says."""
+def _settings(machine: Replay, name: str, case: Case) -> None:
+    """What the case's name says, and the weight of each NAPI, which is the budget of its polls."""
+    for event in case.events:
+        if event.get("kind") == "poll" and event.get("queue") in range(QUEUES) and event.get("budget", 0) > 0:
+            machine.device.napis[event["queue"]].weight = event["budget"]
     if match := re.match(r"normal_batch_(\d+)", name):
         machine.write("net.core.gro_normal_batch", match[1])
+    elif match := re.match(r"gro_ipv4_max_size_(\d+)", name):
+        machine.dev.gro_ipv4_max_size_bytes = int(match[1])
     elif match := re.match(r"gro_max_size_(\d+)", name):
         machine.dev.set_gro_max_size(int(match[1]))
     elif match := re.match(r"flush_timeout_(\d+)_defer_(\d+)", name):
@@ -112,12 +117,13 @@ def _settings(machine: Replay, name: str) -> None:
         machine.write("/sys/class/net/fn0/napi_defer_hard_irqs", match[2])
 
 
-def _player(
-    recording: Recording, name: str, case: Case, steps: list[Step], table: HeaderTable
-) -> Callable[[], list[str]]:
+def _player(recording: Recording, name: str, body: Any, table: HeaderTable) -> Play:
+    case = recording.convert(body, Case, f"case {name}")
+    steps = [_step(recording, table, name, number, step) for number, step in enumerate(case.steps)]
+
     def play() -> list[str]:
         machine = Replay(recording.rules, recording.meta.HZ, recording.meta.cpus, table)
-        _settings(machine, name)
+        _settings(machine, name, case)
         outs: list[tuple[int, dict[str, Any]]] = []
         log = machine.device.log
 
@@ -133,7 +139,7 @@ def _player(
             for step in steps:
                 if step.kind == "frames":
                     for data in step.frames:
-                        machine.device.lay(step.cpu_or_queue, data)
+                        machine.lay(step.cpu_or_queue, data)
                 elif step.kind == "sleep":
                     await hand.sleep(hand.local_now_ns + int(step.seconds * 1e9))
                 else:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
+from errno import ENOENT
 from typing import Any, Final
 
 import trio
@@ -21,13 +22,15 @@ from cpus.interrupts import Interrupt
 from cpus.process import Process, Step
 from emu.clock import KIND_USER, NEVER, Actor
 from emu.dropreason import DropReason
+from emu.errors import ControlError
 from emu.headers import HeaderTable
 from emu.profiles import profile_for
 from emu.rules import Rules
-from emu.skb import Skb
+from emu.skb import HASH_L4, Skb
 from netstack.stack import NetStack
 from netstack.udp_sock import UdpSocket
-from nic.hand_device import HandDevice, Hold, Release
+from nic.hand_device import ENTRIES, HandDevice, Hold, Release
+from scenarios.conform.report import Impossible, NotJudged
 from scenarios.machine import Machine
 from softirq.controls import contribute_device
 from softirq.softnet_data import SoftnetData
@@ -88,7 +91,9 @@ class Hand(Actor):
 
     async def fire(self, cpu: int, queues: list[int]) -> None:
         """FIRE, and wait until the machine is at rest."""
-        self.replay.device.fire(self.replay.cpus[cpu], queues, self.local_now_ns + 1, self.rank)
+        if any(not 0 <= queue < QUEUES for queue in queues):
+            raise Impossible(f"FIRE of queues {queues}: the device has {QUEUES}")
+        self.replay.device.fire(self.replay.cpu(cpu), queues, self.local_now_ns + 1, self.rank)
         await self.settle()
 
     async def hold(self, cpu: int) -> None:
@@ -97,15 +102,17 @@ class Hand(Actor):
 
     async def release(self, cpu: int) -> None:
         """RELEASE a CPU's softirqs, and wait until the machine is at rest."""
+        if not self.replay.cpu(cpu).bh_disabled:
+            raise Impossible(f"RELEASE of CPU {cpu}, which is not held")
         await self._interrupt(cpu, Release())
 
     async def _interrupt(self, cpu: int, interrupt: Interrupt) -> None:
-        self.replay.cpus[cpu].send(interrupt, self.local_now_ns + 1, self.rank)
+        self.replay.cpu(cpu).send(interrupt, self.local_now_ns + 1, self.rank)
         await self.settle()
 
     async def set_online(self, cpu: int, online: bool) -> None:
         """Take a CPU offline or back."""
-        self.replay.hotplug.set_online(cpu, online, self.local_now_ns + 1, self.rank)
+        self.replay.hotplug.set_online(self.replay.cpu(cpu).index, online, self.local_now_ns + 1, self.rank)
         await self.settle()
 
     async def read(self, cpu: int, sock: UdpSocket) -> list[Skb]:
@@ -119,7 +126,7 @@ class Hand(Actor):
                     return
                 got.extend(taken)
 
-        process = Process("reader", None, 1 << cpu, self.replay.cpus[cpu])
+        process = Process("reader", None, 1 << cpu, self.replay.cpu(cpu))
         process.body = body()
         process.is_ksoftirqd = False
         self.replay.cpus[cpu].send(Wakeup(process, False), self.local_now_ns + 1, self.rank)
@@ -169,9 +176,34 @@ class Replay(Machine):
         trio.run(self.run)
         self.ledger.check(self.clock.now_ns)
 
+    def lay(self, queue: int, data: bytes, hash_: int | None = None, hash_kind: int = HASH_L4, vlan: int = -1) -> int:
+        """Put a frame on a queue, as `HandDevice.lay`. Raises Impossible."""
+        if not 0 <= queue < QUEUES:
+            raise Impossible(f"queue {queue}: the device has {QUEUES}")
+        if hash_ is not None and not 0 <= hash_ < 1 << 32:
+            raise Impossible(f"hash {hash_} has more than 32 bits")
+        return self.device.lay(queue, data, hash_, hash_kind, vlan)
+
+    def enter_by(self, entry: str) -> None:
+        """Let the driver hand packets over by the function `entry`. Raises Impossible."""
+        if entry not in ENTRIES:
+            raise Impossible(f"the driver cannot call {entry[:40]!r}: {', '.join(ENTRIES)}")
+        self.device.entry = entry
+
+    def cpu(self, index: int) -> Cpu:
+        """CPU `index`. Raises Impossible."""
+        if not 0 <= index < len(self.cpus):
+            raise Impossible(f"CPU {index}: the machine has {len(self.cpus)}")
+        return self.cpus[index]
+
     def write(self, path: str, value: Any) -> None:
-        """Write a control file or sysctl."""
-        self.tree.write(path, str(value))
+        """Write a control file or sysctl. Raises Impossible, NotJudged for one that softnet does not have."""
+        try:
+            self.tree.write(path, str(value))
+        except ControlError as error:
+            if error.errno == ENOENT:
+                raise NotJudged(f"softnet has no {path}") from error
+            raise Impossible(str(error)) from error
 
     def write_queues(self, name: str, value: Any) -> None:
         """Write the file `name` of every receive queue."""

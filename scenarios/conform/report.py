@@ -25,10 +25,20 @@ class NotJudged(Exception):
     """This case cannot be judged, for the reason given."""
 
 
+class Impossible(Exception):
+    """A step that no machine of this recording can take: a CPU or queue it does not have. The file is at fault."""
+
+
 Play = Callable[[], list[str]]
 """Replays a case. Returns what of it was not judged, with the reason; raises Differs or NotJudged."""
 
 Cases = Iterator[tuple[str, Play]]
+"""Name of a case, and how to play it."""
+
+
+def lazily(prepare: Callable[..., Play], *arguments: Any) -> Play:
+    """A case that is looked at only when it is played, so that one that cannot be read does not keep the others back."""
+    return lambda: prepare(*arguments)()
 
 
 class CaseResult(NamedTuple):
@@ -56,6 +66,8 @@ class FileResult:
     kernel: str
     rules: str
     cases: list[CaseResult] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    """Cases that do not hold what their format says, with the place."""
 
     def count(self, status: str) -> int:
         """Cases with a status."""

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from emu.errors import InputFileError
 from emu.headers import HeaderTable
 from netstack.stack import ANY4
 from netstack.udp_sock import UdpSocket
 from scenarios.conform.frames import LOCAL, REMOTE, udp_frame
 from scenarios.conform.load import Recording
 from scenarios.conform.replay import Hand, Replay
-from scenarios.conform.report import Cases, expect
+from scenarios.conform.report import Cases, Impossible, NotJudged, Play, expect, lazily
 
-FRAME_BYTES = 74
-STEER_CALLS = "ndo_rx_flow_steer_calls_rxq_flowid_hash"
-RULE_SEND = "R4-R8, R12, note 17"
+FRAME_BYTES: Final = 74
+OPS: Final = ("socket", "send", "read", "hold", "release", "cpu_offline", "cpu_online")
+STEER_CALLS: Final = "ndo_rx_flow_steer_calls_rxq_flowid_hash"
+RULE_SEND: Final = "R4-R8, R12, note 17"
 
 
 class Op(msgspec.Struct):
@@ -49,26 +48,28 @@ class Case(msgspec.Struct):
 class Content(msgspec.Struct):
     """The file."""
 
-    cases: dict[str, Case]
+    cases: dict[str, Any]
 
 
 def cases(recording: Recording) -> Cases:
     """The cases of an rfs or rfs_fuzz recording."""
     content = recording.convert(recording.data, Content)
     table = HeaderTable()
-    for name, case in content.cases.items():
-        for number, op in enumerate(case.log):
-            if op.op not in _OPS:
-                raise InputFileError(
-                    f"{recording.path}: case {name}, log {number}: {op.op!r} is none of {', '.join(_OPS)}"
-                )
-        yield name, _player(recording, case, table)
+    for name, body in content.cases.items():
+        yield name, lazily(_player, recording, name, body, table)
 
 
-_OPS = ("socket", "send", "read", "hold", "release", "cpu_offline", "cpu_online")
+def _player(recording: Recording, name: str, body: Any, table: HeaderTable) -> Play:
+    case = recording.convert(body, Case, f"case {name}")
+    names: set[str] = set()
+    for number, op in enumerate(case.log):
+        if op.op not in OPS:
+            raise NotJudged(f"log {number}: softnet does not know the step {op.op[:40]!r}")
+        if op.op == "socket":
+            names.add(op.name)
+        elif op.op in ("send", "read") and op.name not in names:
+            raise Impossible(f"log {number}: there is no socket {op.name[:40]!r}")
 
-
-def _player(recording: Recording, case: Case, table: HeaderTable) -> Callable[[], list[str]]:
     def play() -> list[str]:
         machine = Replay(recording.rules, recording.meta.HZ, recording.meta.cpus, table)
         machine.write("net.core.rps_sock_flow_entries", case.knobs.get("rps_sock_flow_entries", 0))
@@ -91,7 +92,7 @@ def _player(recording: Recording, case: Case, table: HeaderTable) -> Callable[[]
                 elif op.op == "send":
                     sport, dport = ports[op.name]
                     for _ in range(op.n):
-                        machine.device.lay(op.queue, udp_frame(table, sport, dport, FRAME_BYTES), op.hash)
+                        machine.lay(op.queue, udp_frame(table, sport, dport, FRAME_BYTES), op.hash)
                     await hand.fire(op.irq_cpu, [op.queue])
                 elif op.op == "read":
                     expect(f"{at}: datagrams read", op.got, len(await hand.read(op.cpu, sockets[op.name])), "U6")

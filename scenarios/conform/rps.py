@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -18,7 +18,7 @@ from emu.skb import HASH_L3, HASH_L4, HASH_NONE, HASH_SW
 from scenarios.conform.frames import TCP_BYTES, tcp_frame, udp_frame
 from scenarios.conform.load import Recording
 from scenarios.conform.replay import Hand, Replay
-from scenarios.conform.report import Cases, Differs, NotJudged, expect
+from scenarios.conform.report import Cases, Differs, Impossible, NotJudged, Play, expect, lazily
 
 FRAME_BYTES: Final = 74
 IRQ_CPU: Final = 1
@@ -75,10 +75,10 @@ class Hotplug(msgspec.Struct):
 class Content(msgspec.Struct):
     """The file."""
 
-    select: list[Select] = []
-    soft: dict[str, Soft] = {}
-    gro_then_rps: list[Merged] = []
-    hotplug: dict[str, Hotplug] = {}
+    select: list[Any] = []
+    soft: dict[str, Any] = {}
+    gro_then_rps: list[Any] = []
+    hotplug: dict[str, Any] = {}
 
 
 def cases(recording: Recording) -> Cases:
@@ -89,17 +89,17 @@ def cases(recording: Recording) -> Cases:
     def replay() -> Replay:
         return Replay(recording.rules, recording.meta.HZ, recording.meta.cpus, table)
 
-    for number, select in enumerate(content.select):
-        name = f"select {number} rps_cpus={select.rps_cpus} irq_cpu={select.irq_cpu} {select.path}"
-        yield name, _select(replay, select, table)
-    for name, soft in content.soft.items():
-        at = f"soft {name}"
-        frames = [recording.hex(text, f"{at}: input {index}") for index, text in enumerate(soft.inputs)]
-        yield at, _soft(replay, soft, frames)
-    for number, merged in enumerate(content.gro_then_rps):
-        yield f"gro_then_rps {number}", _merged(replay, merged, table)
-    for name, hotplug in content.hotplug.items():
-        yield f"hotplug {name}", _hotplug(replay, name, hotplug, table)
+    for number, body in enumerate(content.select):
+        words = [
+            f"{key}={body[key]}" for key in ("rps_cpus", "irq_cpu", "path") if isinstance(body, dict) and key in body
+        ]
+        yield f"select {number} {' '.join(words)}", lazily(_select, recording, replay, body, table)
+    for name, body in content.soft.items():
+        yield f"soft {name}", lazily(_soft, recording, replay, name, body)
+    for number, body in enumerate(content.gro_then_rps):
+        yield f"gro_then_rps {number}", lazily(_merged, recording, replay, body, table)
+    for name, body in content.hotplug.items():
+        yield f"hotplug {name}", lazily(_hotplug, recording, replay, name, body, table)
 
 
 def _judge_cpus(machine: Replay, packets: list[tuple[int, int]], first: int) -> None:
@@ -109,13 +109,15 @@ def _judge_cpus(machine: Replay, packets: list[tuple[int, int]], first: int) -> 
         expect(f"packet {index}, hash {hash_:#x}: CPU", cpu, where.get(first + index), "R6, R7, note 16")
 
 
-def _select(new: Callable[[], Replay], select: Select, table: HeaderTable) -> Callable[[], list[str]]:
+def _select(recording: Recording, new: Callable[[], Replay], body: Any, table: HeaderTable) -> Play:
+    select = recording.convert(body, Select, "select")
+
     def play() -> list[str]:
         machine = new()
         machine.write_queues("rps_cpus", select.rps_cpus)
-        machine.device.entry = select.path
+        machine.enter_by(select.path)
         for hash_, _ in select.packets:
-            machine.device.lay(0, udp_frame(table, 1000, 7000, FRAME_BYTES), hash_)
+            machine.lay(0, udp_frame(table, 1000, 7000, FRAME_BYTES), hash_)
 
         async def script(hand: Hand) -> None:
             await hand.fire(select.irq_cpu, [0])
@@ -127,12 +129,17 @@ def _select(new: Callable[[], Replay], select: Select, table: HeaderTable) -> Ca
     return play
 
 
-def _soft(new: Callable[[], Replay], soft: Soft, frames: list[bytes]) -> Callable[[], list[str]]:
+def _soft(recording: Recording, new: Callable[[], Replay], name: str, body: Any) -> Play:
+    soft = recording.convert(body, Soft, f"soft {name}")
+    frames = [recording.hex(text, f"soft {name}: input {index}") for index, text in enumerate(soft.inputs)]
+    if not len(soft.inputs) == len(soft.given) == len(soft.result):
+        raise Impossible("inputs, given and result are not of one length")
+
     def play() -> list[str]:
         machine = new()
         machine.write_queues("rps_cpus", SPREAD_MASK)
         for data, (hash_, layer) in zip(frames, soft.given, strict=True):
-            machine.device.lay(0, data, hash_, HASH_KINDS.get(layer, HASH_NONE))
+            machine.lay(0, data, hash_, HASH_KINDS.get(layer, HASH_NONE))
 
         async def script(hand: Hand) -> None:
             await hand.fire(IRQ_CPU, [0])
@@ -184,7 +191,9 @@ def _input(number: int, itself: int) -> str:
     return "no earlier input" if number == itself else f"input {number}"
 
 
-def _merged(new: Callable[[], Replay], merged: Merged, table: HeaderTable) -> Callable[[], list[str]]:
+def _merged(recording: Recording, new: Callable[[], Replay], body: Any, table: HeaderTable) -> Play:
+    merged = recording.convert(body, Merged, "gro_then_rps")
+
     def play() -> list[str]:
         payload, rest = divmod(merged.len - TCP_BYTES, max(merged.gso_segs, 1))
         if rest:
@@ -193,7 +202,7 @@ def _merged(new: Callable[[], Replay], merged: Merged, table: HeaderTable) -> Ca
         machine.write_queues("rps_cpus", SPREAD_MASK)
         for segment in range(merged.gso_segs):
             offset = segment * payload
-            machine.device.lay(0, tcp_frame(table, 1000, 2000, 1000 + offset, TCP_BYTES + payload, offset), merged.hash)
+            machine.lay(0, tcp_frame(table, 1000, 2000, 1000 + offset, TCP_BYTES + payload, offset), merged.hash)
 
         async def script(hand: Hand) -> None:
             await hand.fire(IRQ_CPU, [0])
@@ -209,29 +218,36 @@ def _merged(new: Callable[[], Replay], merged: Merged, table: HeaderTable) -> Ca
     return play
 
 
-def _hotplug(new: Callable[[], Replay], name: str, hotplug: Hotplug, table: HeaderTable) -> Callable[[], list[str]]:
+def _hotplug(recording: Recording, new: Callable[[], Replay], name: str, body: Any, table: HeaderTable) -> Play:
     """`cpuN offline ...`: taken down after the mask was written, or before if the mask no longer reads it; `... online again`: back."""
+    hotplug = recording.convert(body, Hotplug, f"hotplug {name}")
+    try:
+        reads = int(hotplug.rps_cpus_reads.replace(",", ""), 16)
+    except ValueError as error:
+        raise Impossible(f"rps_cpus reads {hotplug.rps_cpus_reads[:40]!r}") from error
+    match = re.search(r"cpu(\d+)", name)
+    cpu = int(match[1]) if match else -1
+    # What the map does not steer stays where it came in.
+    elsewhere = {where for _, where in hotplug.packets if not reads >> where & 1}
+    irq_cpu = elsewhere.pop() if len(elsewhere) == 1 else IRQ_CPU
 
     def play() -> list[str]:
-        match = re.search(r"cpu(\d+)", name)
-        if match is None:
-            raise NotJudged("the case's name does not say which CPU came or went")
         machine = new()
-        cpu = int(match[1])
-        reads = int(hotplug.rps_cpus_reads.replace(",", ""), 16)
 
         async def script(hand: Hand) -> None:
-            if reads >> cpu & 1:
+            if cpu < 0:
+                machine.write_queues("rps_cpus", f"{reads:x}")
+            elif reads >> cpu & 1:
                 machine.write_queues("rps_cpus", f"{reads:x}")
                 await hand.set_online(cpu, False)
             else:
                 await hand.set_online(cpu, False)
                 machine.write_queues("rps_cpus", f"{reads | 1 << cpu:x}")
-            if "online" in name:
+            if cpu >= 0 and "online" in name:
                 await hand.set_online(cpu, True)
             for hash_, _ in hotplug.packets:
-                machine.device.lay(0, udp_frame(table, 1000, 7000, FRAME_BYTES), hash_)
-            await hand.fire(IRQ_CPU, [0])
+                machine.lay(0, udp_frame(table, 1000, 7000, FRAME_BYTES), hash_)
+            await hand.fire(irq_cpu, [0])
 
         machine.play(script)
         text = machine.tree.read("/sys/class/net/fn0/queues/rx-0/rps_cpus").strip()

@@ -7,7 +7,6 @@ polls several times, the squeezes of that target, and where in a jiffy a slow po
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +17,7 @@ from nic.hand_device import NAPI_GRO_RECEIVE, NET_RX_DROP, NETIF_RX
 from scenarios.conform.frames import TCP_BYTES, UDP_BYTES, tcp_frame, udp_frame
 from scenarios.conform.load import Recording
 from scenarios.conform.replay import START_NS, Hand, Replay
-from scenarios.conform.report import Cases, Differs, expect
+from scenarios.conform.report import Cases, Differs, Play, expect, lazily
 
 PROCESSED: Final = 0
 TIME_SQUEEZE: Final = 2
@@ -46,8 +45,8 @@ class Frame(msgspec.Struct):
     """A frame on a queue: its NIC hash (L4) and length."""
 
     queue: int
-    hash: int
     len: int
+    hash: int | None = None
 
 
 class Send(msgspec.Struct):
@@ -80,7 +79,7 @@ class Content(msgspec.Struct):
     """The file."""
 
     n_columns: int
-    cases: dict[str, Case]
+    cases: dict[str, Any]
     defaults: dict[str, str] = {}
 
 
@@ -88,11 +87,13 @@ def cases(recording: Recording) -> Cases:
     """The cases of a softnet recording."""
     content = recording.convert(recording.data, Content)
     table = HeaderTable()
-    for name, case in content.cases.items():
-        yield name, _player(recording, content, case, table)
+    for name, body in content.cases.items():
+        yield name, lazily(_player, recording, content, name, body, table)
 
 
-def _player(recording: Recording, content: Content, case: Case, table: HeaderTable) -> Callable[[], list[str]]:
+def _player(recording: Recording, content: Content, name: str, body: Any, table: HeaderTable) -> Play:
+    case = recording.convert(body, Case, f"case {name}")
+
     def play() -> list[str]:
         left_out: list[str] = []
         phases = PHASES if case.cost_ns_per_packet else 1
@@ -122,11 +123,11 @@ class _Played:
         self._tcp = (
             any(int(code) != NORMAL for code in case.driver_return_codes) and case.driver_calls == NAPI_GRO_RECEIVE
         )
-        self._position: dict[int, int] = {}
+        self._position: dict[int | None, int] = {}
         for key, value in {**content.defaults, **case.sysctl}.items():
             replay.write(key, value)
         replay.write_queues("rps_cpus", case.rps_cpus)
-        replay.device.entry = case.driver_calls
+        replay.enter_by(case.driver_calls)
         replay.device.packet_ns = case.cost_ns_per_packet
         self._start_ns = START_NS + replay.jiffies.tick_ns * phase // PHASES
         replay.play(self._script)
@@ -139,7 +140,7 @@ class _Played:
             await hand.hold(cpu)
         for send in case.sends:
             for frame in send.frames:
-                replay.device.lay(frame.queue, self._bytes(frame), frame.hash)
+                replay.lay(frame.queue, self._bytes(frame), frame.hash)
             await hand.fire(send.irq_cpu, send.queues)
             if case.held_cpus:
                 self.stats.append(replay.softnet_stat())
@@ -153,7 +154,7 @@ class _Played:
             return udp_frame(self._table, 1000, 7000, max(frame.len, UDP_BYTES))
         offset = self._position.get(frame.hash, 0)
         self._position[frame.hash] = offset + frame.len - TCP_BYTES
-        return tcp_frame(self._table, 1000 + frame.hash % 1000, 2000, 1000 + offset, frame.len, offset)
+        return tcp_frame(self._table, 1000 + (frame.hash or 0) % 1000, 2000, 1000 + offset, frame.len, offset)
 
 
 def _judge(recording: Recording, content: Content, case: Case, played: _Played) -> list[str]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
-from emu.errors import InputFileError
 from emu.headers import HeaderTable
 from netstack.stack import ANY6
 from nic.hand_device import Layout
 from scenarios.conform.load import Recording
 from scenarios.conform.replay import Hand, Replay
-from scenarios.conform.report import Cases, expect
+from scenarios.conform.report import Cases, Impossible, Play, expect, lazily
 
 IRQ_CPU: Final = 1
 PLAIN_PORT: Final = 7100
@@ -38,23 +36,23 @@ class Case(msgspec.Struct):
 class Content(msgspec.Struct):
     """The file."""
 
-    cases: dict[str, Case]
+    cases: dict[str, Any]
 
 
 def cases(recording: Recording) -> Cases:
     """The cases of a stack recording."""
     content = recording.convert(recording.data, Content)
     table = HeaderTable()
-    for name, case in content.cases.items():
-        if case.ip_summed not in SUMMED:
-            raise InputFileError(
-                f"{recording.path}: case {name}: ip_summed {case.ip_summed!r} is none of {', '.join(SUMMED)}"
-            )
-        frames = [recording.hex(text, f"case {name}: frame {index}") for index, text in enumerate(case.frames)]
-        yield name, _player(recording, case, frames, table)
+    for name, body in content.cases.items():
+        yield name, lazily(_player, recording, name, body, table)
 
 
-def _player(recording: Recording, case: Case, frames: list[bytes], table: HeaderTable) -> Callable[[], list[str]]:
+def _player(recording: Recording, name: str, body: Any, table: HeaderTable) -> Play:
+    case = recording.convert(body, Case, f"case {name}")
+    if case.ip_summed not in SUMMED:
+        raise Impossible(f"ip_summed {case.ip_summed[:40]!r} is none of {', '.join(SUMMED)}")
+    frames = [recording.hex(text, f"case {name}: frame {index}") for index, text in enumerate(case.frames)]
+
     def play() -> list[str]:
         machine = Replay(recording.rules, recording.meta.HZ, recording.meta.cpus, table)
         stack = machine.stack
@@ -64,7 +62,7 @@ def _player(recording: Recording, case: Case, frames: list[bytes], table: Header
         stack.tcp_listener(LISTENER_PORT)
         machine.device.layout = Layout(SUMMED[case.ip_summed])
         for data in frames:
-            machine.device.lay(0, data)
+            machine.lay(0, data)
         moved: dict[str, int] = {}
         lengths: list[int] = []
 

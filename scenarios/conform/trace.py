@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, Final
 
@@ -26,7 +25,7 @@ from nic.hand_device import NAPI_GRO_RECEIVE, NETIF_RECEIVE_SKB, NETIF_RX, Fire,
 from nic.vector import Irq
 from scenarios.conform.load import Recording
 from scenarios.conform.replay import Hand, Replay
-from scenarios.conform.report import Cases, NotJudged, expect
+from scenarios.conform.report import Cases, NotJudged, Play, expect, lazily
 from scenarios.machine import Machine
 from softirq import backlog, completion, demux, gro, napi, net_rx_action, receive, rps
 from softirq.net_rx_action import NetRxAction
@@ -80,7 +79,7 @@ class Case(msgspec.Struct):
 class Content(msgspec.Struct):
     """The file."""
 
-    cases: dict[str, Case]
+    cases: dict[str, Any]
     what: str = ""
 
 
@@ -186,17 +185,17 @@ def cases(recording: Recording) -> Cases:
     table = HeaderTable()
     match = re.search(r"Only CPUs (\d+)-(\d+) were traced", content.what)
     traced = range(int(match[1]), int(match[2]) + 1) if match else range(recording.meta.cpus)
-    for name, case in content.cases.items():
-        frames = [
-            (queue, recording.hex(text, f"case {name}: frame {number}"), hash_)
-            for number, (queue, text, hash_) in enumerate(case.frames)
-        ]
-        yield name, _player(recording, case, frames, traced, table)
+    for name, body in content.cases.items():
+        yield name, lazily(_player, recording, name, body, traced, table)
 
 
-def _player(
-    recording: Recording, case: Case, frames: list[tuple[int, bytes, int | None]], traced: range, table: HeaderTable
-) -> Callable[[], list[str]]:
+def _player(recording: Recording, name: str, body: Any, traced: range, table: HeaderTable) -> Play:
+    case = recording.convert(body, Case, f"case {name}")
+    frames = [
+        (queue, recording.hex(text, f"case {name}: frame {number}"), hash_)
+        for number, (queue, text, hash_) in enumerate(case.frames)
+    ]
+
     def play() -> list[str]:
         machine = Replay(recording.rules, recording.meta.HZ, recording.meta.cpus, table)
         machine.stack.udp_socket(UDP_PORT)
@@ -204,10 +203,10 @@ def _player(
         theirs = lanes_of(case.events)
         texts = [text for lane in theirs.values() for text in lane]
         # The driver's entry is not recorded by itself: the function that its poll called is.
-        machine.device.entry = next((name for name in (NETIF_RX, NETIF_RECEIVE_SKB) if name in texts), NAPI_GRO_RECEIVE)
+        machine.enter_by(next((name for name in (NETIF_RX, NETIF_RECEIVE_SKB) if name in texts), NAPI_GRO_RECEIVE))
         left_out = set_backlog_budgets(machine, theirs)
         for queue, data, hash_ in frames:
-            machine.device.lay(queue, data, hash_)
+            machine.lay(queue, data, hash_)
         tracer = Tracer(machine, Replay.tap)
 
         async def script(hand: Hand) -> None:

@@ -6,7 +6,6 @@ Frames go over the wire into the emulator's NIC: queue q's vector is bound to CP
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -24,7 +23,7 @@ from nic.toeplitz import Toeplitz
 from nic.vector import VectorMatrix
 from nic.wire import Wire
 from scenarios.conform.load import Recording
-from scenarios.conform.report import Cases, expect
+from scenarios.conform.report import Cases, Impossible, NotJudged, Play, expect, lazily
 from scenarios.conform.trace import Tracer, judge_lanes, lanes_of, set_backlog_budgets
 from scenarios.machine import Machine
 from softirq.controls import contribute_device
@@ -38,6 +37,8 @@ GAP_NS: Final = 1_000_000
 SUMMED: Final = ("NONE", "UNNECESSARY", "COMPLETE", "PARTIAL")
 FIELDS: Final = {"IP SA": "s", "IP DA": "d", "L4 bytes 0 & 1": "f", "L4 bytes 2 & 3": "n"}
 """ethtool's words for what is hashed -> its letters."""
+MAX_QUEUES: Final = 256
+KEY_BYTES: Final = 40
 TRACE_PASS: Final = "equal4"
 """The table that was in force when the traces were made, if the file has this pass."""
 
@@ -76,8 +77,8 @@ class Trace(msgspec.Struct):
 class Content(msgspec.Struct):
     """The file."""
 
-    passes: dict[str, Pass]
-    trace: dict[str, Trace] = {}
+    passes: dict[str, Any]
+    trace: dict[str, Any] = {}
 
 
 class Frames:
@@ -156,16 +157,26 @@ class VirtioGuest(Machine):
 def cases(recording: Recording) -> Cases:
     """The cases of a virtio recording: a pass, or a trace."""
     content = recording.convert(recording.data, Content)
-    for name, given in content.passes.items():
-        frames = [recording.hex(row.hex, f"pass {name}: row {number}") for number, row in enumerate(given.rows)]
-        yield f"pass {name}", _pass_player(recording, given, frames)
-    for name, trace in content.trace.items():
-        in_force = content.passes.get(TRACE_PASS) or next(iter(content.passes.values()))
-        frame = recording.hex(trace.frame, f"trace {name}: frame")
-        yield f"trace {name}", _trace_player(recording, in_force, trace, frame)
+    for name, body in content.passes.items():
+        yield f"pass {name}", lazily(_pass_player, recording, name, body)
+    for name, body in content.trace.items():
+        yield f"trace {name}", lazily(_trace_player, recording, content, name, body)
 
 
-def _pass_player(recording: Recording, given: Pass, frames: list[bytes]) -> Callable[[], list[str]]:
+def _pass(recording: Recording, name: str, body: Any) -> Pass:
+    given = recording.convert(body, Pass, f"pass {name}")
+    entries = len(given.indirection)
+    if not entries or entries & (entries - 1) or not all(0 <= queue < MAX_QUEUES for queue in given.indirection):
+        raise Impossible(f"an indirection table of {entries} entries, or a queue beyond {MAX_QUEUES}")
+    if len(recording.hex(given.key_in_force, f"pass {name}: key_in_force")) < KEY_BYTES:
+        raise Impossible(f"a key of less than {KEY_BYTES} bytes")
+    return given
+
+
+def _pass_player(recording: Recording, name: str, body: Any) -> Play:
+    given = _pass(recording, name, body)
+    frames = [recording.hex(row.hex, f"pass {name}: row {number}") for number, row in enumerate(given.rows)]
+
     def play() -> list[str]:
         machine = VirtioGuest(recording, given, frames, _fields(given))
         _judge_table(machine.rss, given)
@@ -209,7 +220,14 @@ def _judge_table(rss: Rss, given: Pass) -> None:
     expect("indirection table, entry", given.indirection, rss.indirection, "H5")
 
 
-def _trace_player(recording: Recording, in_force: Pass, trace: Trace, frame: bytes) -> Callable[[], list[str]]:
+def _trace_player(recording: Recording, content: Content, name: str, body: Any) -> Play:
+    trace = recording.convert(body, Trace, f"trace {name}")
+    frame = recording.hex(trace.frame, f"trace {name}: frame")
+    if not content.passes:
+        raise NotJudged("no pass tells key and table")
+    chosen = TRACE_PASS if TRACE_PASS in content.passes else next(iter(content.passes))
+    in_force = _pass(recording, chosen, content.passes[chosen])
+
     def play() -> list[str]:
         theirs = lanes_of(trace.events)
         # What was hashed when the trace was made is not recorded by itself, but its hash says whether ports were.
