@@ -157,16 +157,21 @@ class Cpu(Actor):
 
     async def interruptible(self) -> None:
         """Synchronise, and take every hard interrupt that has arrived by then."""
-        mailbox = self.mailbox
-        while True:
+        await self.synchronise()
+        while self._take_interrupts():
             await self.synchronise()
-            if mailbox.next_ns() > self.local_now_ns:
-                return
-            account = self.accounts.switch(HARDIRQ, self.local_now_ns)
-            while (interrupt := mailbox.take(self.synced_ns)) is not None:
-                interrupt.handle(self)
-            self.do_softirq = True
-            self.accounts.switch(account, self.local_now_ns)
+
+    def _take_interrupts(self) -> bool:
+        """Take the hard interrupts that had arrived when this CPU last synchronised. Returns whether there was one."""
+        mailbox = self.mailbox
+        if mailbox.next_ns() > self.synced_ns:
+            return False
+        account = self.accounts.switch(HARDIRQ, self.local_now_ns)
+        while (interrupt := mailbox.take(self.synced_ns)) is not None:
+            interrupt.handle(self)
+        self.do_softirq = True
+        self.accounts.switch(account, self.local_now_ns)
+        return True
 
     async def _open_until(self, until_ns: int) -> None:
         """Let time pass until `until_ns` or the next interrupt, whichever is sooner."""
@@ -355,14 +360,17 @@ class Cpu(Actor):
         await self.clock.enter(self)
         self.accounts.switch(IDLE, self.local_now_ns)
         while True:
-            await self.interruptible()
+            await self.synchronise()
+            interrupted = self._take_interrupts()
+            if self.softirq_runnable() and self.online:
+                await self.handle_softirqs()
+                continue
+            if interrupted:
+                continue
             if not self.online:
                 self.last_process = None
                 self.accounts.switch(IDLE, self.local_now_ns)
                 await self._open_until(NEVER)
-                continue
-            if self.softirq_runnable():
-                await self.handle_softirqs()
                 continue
             self.do_softirq = False
             runqueue = self.runqueue
@@ -381,6 +389,9 @@ class Cpu(Actor):
             await self._open_until(NEVER)
             if self.mailbox.next_ns() <= self.local_now_ns:  # else a timer that was withdrawn meanwhile: it woke nobody
                 self.local_now_ns += self.costs.idle_exit_ns
+                self._take_interrupts()
+                if self.softirq_runnable() and self.online:
+                    await self.handle_softirqs()
 
 
 def _is_idle(cpu: Cpu) -> bool:

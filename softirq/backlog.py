@@ -151,12 +151,12 @@ async def process_backlog(sd: SoftnetData, quota: int) -> int:
     cpu = sd.cpu
     net = sd.net
     backlog = sd.backlog
-    if sd.rps_ipi_list:
-        await cpu.interruptible()
-        net_rps_action(sd)
-    backlog.weight = net.settings.dev_rx_weight
     costs = net.costs
     cpu.local_now_ns += costs.process_backlog_ns
+    await cpu.interruptible()
+    if sd.rps_ipi_list:
+        net_rps_action(sd)
+    backlog.weight = net.settings.dev_rx_weight
     dequeue_ns = costs.backlog_dequeue_ns
     # The first touch is within the price of the dequeue; from another node it is numa_cross in place of remote_skb.
     far_dequeue_ns = max(dequeue_ns - costs.remote_skb_ns, 0) + costs.numa_cross_ns

@@ -62,7 +62,13 @@ def _untag(skb: Skb) -> tuple[bool, int]:
 
 def netif_receive_skb(sd: SoftnetData, skb: Skb) -> None:
     """__netif_receive_skb: one skb through the demux to its handler, on this CPU."""
-    sd.cpu.local_now_ns += sd.net.costs.deliver_skb_ns
+    net = sd.net
+    sd.cpu.local_now_ns += net.costs.deliver_skb_ns
+    ptype = net.ptypes.get(skb.hdr.ethertype) if not net.taps and skb.vlan_tci < 0 else None
+    if ptype is not None:
+        sd.processed += 1
+        ptype.func(sd, skb)
+        return
     ptype = netif_receive_skb_core(sd, skb)
     if ptype is not None:
         ptype.func(sd, skb)

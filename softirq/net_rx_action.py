@@ -60,7 +60,8 @@ async def net_rx_action(sd: SoftnetData) -> None:
             break
         napi = polling[position]
         position += 1
-        await cpu.interruptible()
+        if not napi.is_backlog:  # which does so itself
+            await cpu.interruptible()
         work = await napi_poll(sd, napi, repoll)
         await cpu.interruptible()
         net.latencies.fold_if_full()
