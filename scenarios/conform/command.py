@@ -34,6 +34,8 @@ def run_conform(places: Sequence[str], only: str, json: bool, verbose: bool) -> 
             except InputFileError as error:
                 _say(unreadable, str(error))
                 continue
+            if only != "*" and not result.cases and not result.unreadable:
+                continue
             results.append(result)
             for sentence in result.unreadable:
                 _say(unreadable, sentence)
@@ -53,7 +55,7 @@ def run_conform(places: Sequence[str], only: str, json: bool, verbose: bool) -> 
         print(f"{len(results)} files: {total.summary()}")
     if unreadable:
         return EXIT_UNREADABLE
-    if results and not total.cases:
+    if only != "*" and not total.cases:
         raise ConfigError(f"--only {only}: no case has such a name")
     return EXIT_DIFFERS if total.count("failed") else EXIT_AGREES
 

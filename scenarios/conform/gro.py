@@ -140,6 +140,8 @@ def _case(recording: Recording, content: Content, table: HeaderTable, name: str,
     at = f"case {name}"
     case = recording.convert(body, Case, at)
     recorded = recording.convert(case.modes.get(mode), Recorded, f"{at}: mode {mode}")
+    if not len(recorded.gro_result) == len(recorded.held_after) == len(case.inputs):
+        raise Impossible(f"mode {mode}: gro_result, held_after and inputs are not of one length")
     laid: list[Laid] = []
     for number, given in enumerate(case.inputs):
         data = recording.hex(given.hex, f"{at}: input {number}")
@@ -158,6 +160,9 @@ def _fuzz_case(recording: Recording, content: Content, table: HeaderTable, name:
     laid: list[Laid] = [
         (recording.hex(text, f"{at}: input {number}"), hash_, -1) for number, (text, hash_) in enumerate(case.inputs)
     ]
+    for number, entry in enumerate(case.out):
+        if not all(0 <= member < len(laid) for member in entry[-1]):
+            raise Impossible(f"out {number} is made of inputs that are not there")
     return _fuzz_player(_machine(recording, content, table, case.mode, case.ethtool), laid, case)
 
 

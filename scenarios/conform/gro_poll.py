@@ -132,6 +132,7 @@ def _player(recording: Recording, name: str, body: Any, table: HeaderTable) -> P
 
         machine.probe = probe
         jiffies = machine.jiffies
+        lengths: list[int] = []
         fired = [event["jiffies"] for event in case.events if event.get("kind") == "irq"]
 
         async def script(hand: Hand) -> None:
@@ -139,6 +140,7 @@ def _player(recording: Recording, name: str, body: Any, table: HeaderTable) -> P
             for step in steps:
                 if step.kind == "frames":
                     for data in step.frames:
+                        lengths.append(len(data))
                         machine.lay(step.cpu_or_queue, data)
                 elif step.kind == "sleep":
                     await hand.sleep(hand.local_now_ns + int(step.seconds * 1e9))
@@ -148,7 +150,7 @@ def _player(recording: Recording, name: str, body: Any, table: HeaderTable) -> P
                     await hand.fire(step.cpu_or_queue, step.queues)
 
         machine.play(script)
-        ours = _merge(machine, outs)
+        ours = _merge(machine, lengths, outs)
         for number, (theirs, mine) in enumerate(zip(case.events, ours, strict=False)):
             at = f"event {number} ({theirs.get('kind')} on cpu{theirs.get('cpu')}):"
             expect(at, {key: theirs[key] for key in mine if key in theirs}, mine, RULE)
@@ -158,7 +160,7 @@ def _player(recording: Recording, name: str, body: Any, table: HeaderTable) -> P
     return play
 
 
-def _merge(machine: Replay, outs: list[tuple[int, dict[str, Any]]]) -> list[dict[str, Any]]:
+def _merge(machine: Replay, lengths: list[int], outs: list[tuple[int, dict[str, Any]]]) -> list[dict[str, Any]]:
     """The device's events with the probe's between them, in the order in which they happened on the one CPU that polls."""
     merged: list[dict[str, Any]] = []
     position = 0
@@ -167,8 +169,11 @@ def _merge(machine: Replay, outs: list[tuple[int, dict[str, Any]]]) -> list[dict
             merged.append(outs[position][1])
             position += 1
         what = dict(event.what)
+        if "buckets" in what:
+            what["gro_bitmask"] = sum(1 << bucket for bucket, held in enumerate(what["buckets"]) if held)
         if event.kind == "in":
             what["ret"] = GroResult(what["ret"]).name
+            what["len"] = lengths[what["idx"]]
         merged.append({"kind": event.kind, "cpu": event.cpu, **what})
     merged += [out for _, out in outs[position:]]
     return merged

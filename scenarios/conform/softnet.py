@@ -6,6 +6,7 @@ polls several times, the squeezes of that target, and where in a jiffy a slow po
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from nic.hand_device import NAPI_GRO_RECEIVE, NET_RX_DROP, NETIF_RX
 from scenarios.conform.frames import TCP_BYTES, UDP_BYTES, tcp_frame, udp_frame
 from scenarios.conform.load import Recording
 from scenarios.conform.replay import START_NS, Hand, Replay
-from scenarios.conform.report import Cases, Differs, Play, expect, lazily
+from scenarios.conform.report import Cases, Differs, Impossible, Play, expect, lazily
 
 PROCESSED: Final = 0
 TIME_SQUEEZE: Final = 2
@@ -93,6 +94,9 @@ def cases(recording: Recording) -> Cases:
 
 def _player(recording: Recording, content: Content, name: str, body: Any, table: HeaderTable) -> Play:
     case = recording.convert(body, Case, f"case {name}")
+    for number, entry in enumerate(case.order):
+        if not re.fullmatch(r"[a-z]+:\d{1,4}", entry):
+            raise Impossible(f"order {number}: {entry[:40]!r} is not an event and its CPU")
 
     def play() -> list[str]:
         left_out: list[str] = []
