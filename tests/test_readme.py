@@ -1,0 +1,73 @@
+"""The README's commands do what it says, its scenario is sound, and its picture exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scenarios.load import parse_scenario
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+
+
+def test_there_are_commands_to_test() -> None:
+    assert len(commands()) >= 8
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_the_readme_succeeds(command: str, tmp_path: Path) -> None:
+    words = shlex.split(command)
+    assert words[0] == "softnet", f"{command!r} is no command of ours"
+    for name in ("scenarios", "tests"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    done = subprocess.run(
+        [sys.executable, "-m", "scenarios.cli", *words[1:]],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert "Traceback" not in done.stderr
+    if "--svg" in words:
+        assert (tmp_path / words[words.index("--svg") + 1]).read_text().startswith("<svg")
+
+
+def test_the_scenario_of_the_readme_is_sound() -> None:
+    (text,) = blocks("toml")
+    loaded = parse_scenario(text, "README.md", ROOT)
+    assert loaded.scenario.machine.cpus == 4
+
+
+def test_every_link_into_the_project_leads_somewhere() -> None:
+    for target in re.findall(r"\]\(((?!http)[^)#]+)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_pictures_of_the_readme_exist() -> None:
+    for target in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
+        assert (ROOT / "docs" / Path(target).name).exists(), target
+
+
+def test_every_make_target_named_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"`?make ([a-z]+)", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
