@@ -147,12 +147,13 @@ class UdpInput:
             skb.truesize_bytes - sum(segment.truesize_bytes - saved for segment in merged),
             SKB_TRUESIZE_OVERHEAD_BYTES + skb.wire_bytes,
         )
+        stage_ns = skb.stage_ns
         first = True
         for segment in [skb, *merged]:
             if not first:
                 sd.cpu.local_now_ns += self._costs.udp_rcv_ns
             first = False
-            segment.stage_ns = skb.stage_ns
+            segment.stage_ns = stage_ns
             self._net.clock.post(sd.cpu, sock, segment)
 
 
