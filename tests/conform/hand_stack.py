@@ -70,7 +70,17 @@ class HandStack(Machine):
     def make_skb(self, data: bytes, summed: int = CHECKSUM_NONE, truesize_bytes: int = SMALL_TRUESIZE_BYTES) -> Skb:
         """What the driver hands over for a frame."""
         frame = self.table.parse(data)
-        skb = Skb(frame.hdr, self.laid, frame.wire_bytes, frame.payload_bytes, frame.ip_id, frame.seq, 0, frame.data, frame.wire_bytes - 14)
+        skb = Skb(
+            frame.hdr,
+            self.laid,
+            frame.wire_bytes,
+            frame.payload_bytes,
+            frame.ip_id,
+            frame.seq,
+            0,
+            frame.data,
+            frame.wire_bytes - 14,
+        )
         skb.dev = self.dev
         skb.ip_summed = summed
         skb.truesize_bytes = truesize_bytes
