@@ -388,8 +388,9 @@ class Cpu(Actor):
             self.accounts.switch(IDLE, self.local_now_ns)
             await self._open_until(NEVER)
             if self.mailbox.next_ns() <= self.local_now_ns:  # else a timer that was withdrawn meanwhile: it woke nobody
-                self.local_now_ns += self.costs.idle_exit_ns
+                # Handlers act as of the wake-up, when this CPU was the earliest: while it leaves idle others may take its vectors away.
                 self._take_interrupts()
+                self.local_now_ns += self.costs.idle_exit_ns
                 if self.softirq_runnable() and self.online:
                     await self.handle_softirqs()
 
