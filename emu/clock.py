@@ -16,6 +16,8 @@ The rules, each with a test:
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
+from operator import itemgetter
 from typing import Any, Final, Protocol
 
 import trio
@@ -32,6 +34,9 @@ KIND_SAMPLER: Final = 2
 KIND_USER: Final = 3
 KIND_END: Final = 4
 """Order at equal times: decisions on posts, CPUs and devices, the sampler, a control write, the end of the run."""
+
+
+_post_key = itemgetter(0)
 
 
 class Port(Protocol):
@@ -115,6 +120,13 @@ class Clock:
         self._posts.append((now_ns << RANK_BITS | sender.rank, port, sender, item))
         self._sorted = False
 
+    def post_batch(self, sender: Actor, posts: list[tuple[int, Port, Any]]) -> None:
+        """Posts (stamp, port, item) that a loop gathered, in the order of their stamps, before it told the sender's clock of the time."""
+        rank = sender.rank
+        self._posts += [(stamp_ns << RANK_BITS | rank, port, sender, item) for stamp_ns, port, item in posts]
+        sender.last_post_ns = posts[-1][0]
+        self._sorted = False
+
     def posts_waiting(self) -> list[tuple[int, Port, Any, Any]]:
         """Posts that are not decided yet: (stamp << RANK_BITS | rank, port, sender, item)."""
         return self._posts[self._cursor :]
@@ -143,25 +155,21 @@ class Clock:
         if self._next_post_ns() > until_ns:
             return
         posts = self._posts
-        count = len(posts)
-        top = self._top_ns()
-        bound = until_ns if until_ns < top else top
-        bound_key = bound << RANK_BITS
-        cursor = self._cursor
+        first = cursor = self._cursor
         version = self._wakes
-        while cursor < count:
-            key, port, sender, item = posts[cursor]
-            if key >= bound_key:
+        while True:
+            top = self._top_ns()
+            bound = until_ns if until_ns < top else top
+            end = bisect_left(posts, bound << RANK_BITS, cursor, key=_post_key)
+            if end == cursor:
                 break
-            cursor += 1
-            port.deliver(key >> RANK_BITS, sender, item)
-            if self._wakes != version:
-                version = self._wakes
-                top = self._top_ns()
-                if top < bound:
-                    bound_key = top << RANK_BITS
-                    bound = top
-        self.decided += cursor - self._cursor
+            for key, port, sender, item in posts[cursor:end]:
+                cursor += 1
+                port.deliver(key >> RANK_BITS, sender, item)
+                if self._wakes != version:
+                    version = self._wakes
+                    break
+        self.decided += cursor - first
         self._cursor = cursor
         assert self._sorted, "a decision may not post"
 
@@ -342,7 +350,3 @@ class Clock:
                 await pace.wait(self.next_turn_ns())
             else:
                 return
-
-
-def _post_key(post: tuple[int, Port, Any, Any]) -> int:
-    return post[0]

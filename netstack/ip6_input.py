@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from emu.dropreason import DropReason
 from emu.headers import IPPROTO_FRAGMENT, IPPROTO_ICMPV6, IPPROTO_NONE, IPPROTO_TCP, IPPROTO_UDP
 from emu.skb import PACKET_HOST, PACKET_OTHERHOST, Skb
+from netstack.list_path import rcv_list
 from netstack.route import LOCAL, LOOPBACK6, MULTICAST, UNREACHABLE
 from netstack.sock import checksum_ns, summed_bytes
 
@@ -63,37 +64,14 @@ class Ip6Input:
 
     def ipv6_list_rcv(self, sd: SoftnetData, skbs: list[Skb]) -> None:
         """A sublist from the demux: all header checks are paid first, as in IpInput."""
-        cpu = sd.cpu
-        start_ns = cpu.local_now_ns
-        cpu.local_now_ns = now_ns = start_ns + self._ipv6_rcv_ns * len(skbs)
-        fast = self._fast
-        post = self._post
-        straight = 0
-        octets = 0
-        segments = 0
-        tcp_segs = 0
-        for skb in skbs:
-            skb.stage_ns = start_ns
-            sock = fast.get(skb.hdr)
-            if sock is not None and skb.ip_summed and not skb.pkt_type and (skb.gso_segs <= 1 or sock.gro):
-                segs = skb.gso_segs
-                if segs > 1:
-                    segments += segs - 1
-                straight += 1
-                octets += skb.len_bytes
-                tcp_segs += sock.in_segs
-                cpu.local_now_ns = now_ns = now_ns + sock.rcv_ns
-                post(cpu, sock, skb)
-            else:
-                self._rcv(sd, skb)
-                now_ns = cpu.local_now_ns
-        if straight:
+        straight = rcv_list(sd, skbs, self._ipv6_rcv_ns, self._fast, self._rcv, self._net.clock)
+        if straight.skbs:
             ip6 = self._ip6
-            ip6.InReceives += straight
-            ip6.InDelivers += straight
-            ip6.InOctets += octets
-            ip6.InNoECTPkts += straight + segments
-            self._tcp.InSegs += tcp_segs
+            ip6.InReceives += straight.skbs
+            ip6.InDelivers += straight.skbs
+            ip6.InOctets += straight.octets
+            ip6.InNoECTPkts += straight.skbs + straight.segments
+            self._tcp.InSegs += straight.tcp_segs
 
     def _rcv(self, sd: SoftnetData, skb: Skb) -> None:
         """ip6_rcv_core and the route, check by check."""

@@ -13,6 +13,7 @@ from emu.dropreason import DropReason
 from emu.headers import IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP
 from emu.skb import PACKET_HOST, PACKET_OTHERHOST, Skb
 from netstack.ip_options import BAD, SOURCE_ROUTED, compile_options
+from netstack.list_path import rcv_list
 from netstack.route import BROADCAST, LOCAL, MARTIAN, MULTICAST, UNREACHABLE
 from netstack.sock import checksum_ns, summed_bytes
 
@@ -68,36 +69,13 @@ class IpInput:
 
     def ip_list_rcv(self, sd: SoftnetData, skbs: list[Skb]) -> None:
         """A sublist from the demux (D4). All header checks are paid first, then packet by packet what comes behind (IP2)."""
-        cpu = sd.cpu
-        start_ns = cpu.local_now_ns
-        cpu.local_now_ns = now_ns = start_ns + self._ip_rcv_ns * len(skbs)
-        fast = self._fast
-        post = self._post
-        straight = 0
-        octets = 0
-        segments = 0
-        tcp_segs = 0
-        for skb in skbs:
-            skb.stage_ns = start_ns
-            sock = fast.get(skb.hdr)
-            if sock is not None and skb.ip_summed and not skb.pkt_type and (skb.gso_segs <= 1 or sock.gro):
-                segs = skb.gso_segs
-                if segs > 1:
-                    segments += segs - 1
-                straight += 1
-                octets += skb.len_bytes
-                tcp_segs += sock.in_segs
-                cpu.local_now_ns = now_ns = now_ns + sock.rcv_ns
-                post(cpu, sock, skb)
-            else:
-                self._rcv(sd, skb)
-                now_ns = cpu.local_now_ns
-        if straight:
-            self._ip.InReceives += straight
-            self._ip.InDelivers += straight
-            self._ext.InOctets += octets
-            self._ext.InNoECTPkts += straight + segments
-            self._tcp.InSegs += tcp_segs
+        straight = rcv_list(sd, skbs, self._ip_rcv_ns, self._fast, self._rcv, self._net.clock)
+        if straight.skbs:
+            self._ip.InReceives += straight.skbs
+            self._ip.InDelivers += straight.skbs
+            self._ext.InOctets += straight.octets
+            self._ext.InNoECTPkts += straight.skbs + straight.segments
+            self._tcp.InSegs += straight.tcp_segs
 
     def _rcv(self, sd: SoftnetData, skb: Skb) -> None:
         """ip_rcv_core and ip_rcv_finish, check by check (section 8)."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from emu.skb import PACKET_MULTICAST, Skb
 from softirq.completion import napi_complete_done
-from softirq.gro import napi_gro_receive
+from softirq.gro import napi_gro_receive_burst
 from softirq.napi import Napi
 
 if TYPE_CHECKING:
@@ -76,9 +76,6 @@ class IceNapi(Napi):
         driver_rx_ns = costs.driver_rx_ns
         if cpu.node != nic.node:
             driver_rx_ns += costs.numa_cross_ns
-        waits = sd.net.latencies.ring.pending
-        index = cpu.index
-        queue = ring.index
         done = 0
         total_bytes = 0
         while done < budget:
@@ -93,16 +90,8 @@ class IceNapi(Napi):
                 dev.statistics.multicast += sum(skb.pkt_type == PACKET_MULTICAST for skb in batch)
             if ring.frame_bytes_max > ring.buffer_bytes:
                 _account_long(batch, ring.buffer_bytes)
-            for skb in batch:
-                now_ns = cpu.local_now_ns
-                skb.rx_ns = now_ns
-                waits.append(now_ns - skb.arrived_ns)
-                skb.dev = dev
-                skb.alloc_cpu = index
-                skb.rx_queue = queue
-                total_bytes += skb.wire_bytes
-                cpu.local_now_ns = now_ns + driver_rx_ns
-                napi_gro_receive(sd, self, skb)
+            total_bytes += sum([skb.wire_bytes for skb in batch])
+            napi_gro_receive_burst(sd, self, batch, ring.index, driver_rx_ns)
         if ring.cleaned:
             ring.polled_bytes += total_bytes
             dev.statistics.rx_packets += done

@@ -80,23 +80,22 @@ def netif_receive_skb_list(sd: SoftnetData, skbs: list[Skb]) -> None:
     sd.cpu.local_now_ns += net.costs.deliver_skb_ns * len(skbs)
     ptypes = net.ptypes
     plain = not net.taps
+    first = skbs[0].hdr.ethertype
+    if plain and not [skb for skb in skbs if skb.vlan_tci >= 0 or skb.hdr.ethertype != first]:
+        ptype = ptypes.get(first)
+        if ptype is not None and ptype.list_func is not None:
+            # All of one type, and nobody looks on: the whole list is the sublist.
+            sd.processed += len(skbs)
+            ptype.list_func(sd, skbs)
+            return
     sublist: list[Skb] = []
     current: PacketType | None = None
-    last_type = -1
     counted = 0
     for skb in skbs:
-        ethertype = skb.hdr.ethertype
-        if ethertype == last_type and skb.vlan_tci < 0:
-            # As the one before, which had a handler and no tap: straight to the same sublist.
-            counted += 1
-            sublist.append(skb)
-            continue
-        ptype = ptypes.get(ethertype) if plain and skb.vlan_tci < 0 else None
+        ptype = ptypes.get(skb.hdr.ethertype) if plain and skb.vlan_tci < 0 else None
         if ptype is not None:
             counted += 1
-            last_type = ethertype
         else:
-            last_type = -1
             ptype = netif_receive_skb_core(sd, skb)
             if ptype is None:
                 continue

@@ -80,10 +80,15 @@ class TwinClock(Clock):
 
     def post(self, sender: Actor, port: Port, item: Any) -> None:
         """Suspend the sender until the post can be decided; its local time does not move."""
-        greenback.await_(self._decide_now(sender, port, item))
+        greenback.await_(self._decide_now(sender, sender.local_now_ns, port, item))
 
-    async def _decide_now(self, sender: Actor, port: Port, item: Any) -> None:
-        stamp_ns = sender.last_post_ns = sender.local_now_ns
+    def post_batch(self, sender: Actor, posts: list[tuple[int, Port, Any]]) -> None:
+        """Each at its own stamp, one after the other."""
+        for stamp_ns, port, item in posts:
+            greenback.await_(self._decide_now(sender, stamp_ns, port, item))
+
+    async def _decide_now(self, sender: Actor, stamp_ns: int, port: Port, item: Any) -> None:
+        sender.last_post_ns = stamp_ns
         await self.turn_at(sender, stamp_ns + 1, KIND_POST)
         self.deciding = True
         port.deliver(stamp_ns, sender, item)

@@ -130,6 +130,9 @@ class Tracer:
         if code is Clock.post.__code__ and event == "call":
             self._posted[id(frame.f_locals["item"])] = len(self._events)
             return
+        if code is Clock.post_batch.__code__ and event == "call":
+            self._posted.update((id(item), len(self._events)) for _, _, item in frame.f_locals["posts"])
+            return
         if code is backlog.Backlog.deliver.__code__ or code is UdpSocket.deliver.__code__:
             if event == "call":
                 variables = frame.f_locals
