@@ -187,7 +187,7 @@ class Gauge:
             tracemalloc.stop()
 
 
-@pytest.mark.parametrize(("load", "rate_pps", "packets"), [(udp_load, 3_500_000, 150_000), (tcp_load, 400_000, 80_000)])
+@pytest.mark.parametrize(("load", "rate_pps", "packets"), [(udp_load, 3_500_000, 100_000), (tcp_load, 400_000, 60_000)])
 def test_memory_does_not_grow_with_the_packets(load: Callable[[int], str], rate_pps: int, packets: int) -> None:
     built = make(load(packets))
     machine = built.machine
@@ -202,4 +202,5 @@ def test_memory_does_not_grow_with_the_packets(load: Callable[[int], str], rate_
     assert len(gauge.blocks) >= 10
     # A frame that was kept would take a block and 200 bytes at least.
     assert fmean(gauge.blocks[5:10]) - fmean(gauge.blocks[:5]) < packets // 2 // 2
-    assert 0 < gauge.kept_bytes < 200 * packets // 10
+    # What a ring and a chunk of arrivals hold at most, and less than that for each frame.
+    assert 0 < gauge.kept_bytes < 2_000_000 + 150 * packets // 10

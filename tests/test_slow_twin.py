@@ -132,11 +132,11 @@ CONFIGURATIONS: Final[dict[str, str]] = {
     + TCP
     + "threads = 4\nwork_ns_per_byte = 0.5\n"
     + EACH,
-    "captured traffic": machine(2, 2) + '[capture]\nfile = "mixed"\nrate_pps = 500_000\nrepeat = 3\nspread = 3\n',
+    "captured traffic": machine(2, 2) + '[capture]\nfile = "mixed"\nrate_pps = 500_000\nspread = 2\n',
     "captured traffic over rps, 6.12": machine(4, 2, "6.12")
     + "[set]\n"
     + rps(2, "f")
-    + '[capture]\nfile = "mixed"\nrate_pps = 800_000\nrepeat = 3\nspread = 2\n',
+    + '[capture]\nfile = "mixed"\nrate_pps = 800_000\nrepeat = 2\n',
     "equal nanoseconds": machine(4, 4, more=ROUND_PRICES, nic="adaptive_rx = false\nrx_usecs = 0")
     + "[set]\n"
     + rps(4, "f")
