@@ -33,7 +33,6 @@ class TcpSink(TcpSocket):
             size = skb.payload_bytes
             if size:
                 self._straight = self.rcv_nxt = (seq + size) & SEQ_MASK
-                self.read_messages += 1
                 self.read_bytes += size
                 self.ledger.read_frames += skb.frames
                 self._latency_protocol.append(stamp_ns - skb.stage_ns)
@@ -60,7 +59,6 @@ class TcpSink(TcpSocket):
             self.uncharge(segment.truesize_bytes)
             for skb in segment.skbs:
                 self.held_frames -= skb.frames
-                self.read_messages += 1
                 self.ledger.read_frames += skb.frames
                 self._latency_total.append(stamp_ns - skb.arrived_ns)
             self.read_bytes += (segment.end_seq - segment.fin - self.copied_seq) & SEQ_MASK

@@ -202,28 +202,30 @@ class SyntheticSource(BlockSource):
         append = out.append
         make = Skb
         ip_id = seq = 0
+        wires = self._sizes.wire_bytes(BLOCK_FRAMES)
+        last_wire = payload = on_line = length = -1
         for at, wire, flow in zip(
-            self._timing.times(BLOCK_FRAMES),
-            self._sizes.wire_bytes(BLOCK_FRAMES),
-            flows.choose(self._rng, BLOCK_FRAMES),
-            strict=True,
+            self._timing.times(BLOCK_FRAMES), wires, flows.choose(self._rng, BLOCK_FRAMES), strict=True
         ):
+            if wire != last_wire:
+                last_wire = wire
+                payload = wire - header
+                length = wire - ETH_HLEN
+                on_line = (wire + LINE_OVERHEAD_BYTES) * per_byte
             at += start
             if per_byte:
-                free += (wire + LINE_OVERHEAD_BYTES) * per_byte
-                asked = at << LINE_SHIFT
-                if free < asked:
-                    free = asked
+                free += on_line
+                if free < at << LINE_SHIFT:
+                    free = at << LINE_SHIFT
                 else:
                     at = free >> LINE_SHIFT
-            payload = wire - header
             if ids:
                 ip_id = flow.ip_id
                 flow.ip_id = (ip_id + 1) & 0xFFFF
             if tcp:
                 seq = flow.seq
                 flow.seq = (seq + payload) & 0xFFFFFFFF
-            append(make(flow.hdr, 0, wire, payload, ip_id, seq, at, None, wire - ETH_HLEN))
+            append(make(flow.hdr, 0, wire, payload, ip_id, seq, at, None, length))
         self._line_free = free
         return out
 

@@ -194,6 +194,7 @@ def napi_gro_receive_burst(sd: SoftnetData, napi: Napi, skbs: list[Skb], queue: 
     plain = dev.gro and not dev.rx_gro_list
     buckets = napi.gro_hash
     now_ns = cpu.local_now_ns
+    held = 0
     for skb in skbs:
         skb.rx_ns = now_ns
         waits.append(now_ns - skb.arrived_ns)
@@ -210,11 +211,14 @@ def napi_gro_receive_burst(sd: SoftnetData, napi: Napi, skbs: list[Skb], queue: 
                 if key not in bucket and len(bucket) < MAX_GRO_SKBS and skb.payload_bytes > 0:
                     skb.gro_age_ns = now_ns = now_ns + gro_receive_ns
                     bucket[key] = skb
-                    napi.gro_held += 1
+                    held += 1
                     continue
+        napi.gro_held += held
+        held = 0
         cpu.local_now_ns = now_ns
         napi_gro_receive(sd, napi, skb)
         now_ns = cpu.local_now_ns
+    napi.gro_held += held
     cpu.local_now_ns = now_ns
 
 
