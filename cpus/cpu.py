@@ -169,6 +169,9 @@ class Cpu(Actor):
         account = self.accounts.switch(HARDIRQ, self.local_now_ns)
         while (interrupt := mailbox.take(self.synced_ns)) is not None:
             interrupt.handle(self)
+            if self.last_post_ns >= self.synced_ns:
+                # What it posted (a dead CPU's packets) is decided before the next one is taken, and before softirqs look.
+                break
         self.do_softirq = True
         self.accounts.switch(account, self.local_now_ns)
         return True
@@ -362,7 +365,7 @@ class Cpu(Actor):
         while True:
             await self.synchronise()
             interrupted = self._take_interrupts()
-            if self.softirq_runnable() and self.online:
+            if self.softirq_runnable() and self.online and self.last_post_ns < self.synced_ns:
                 await self.handle_softirqs()
                 continue
             if interrupted:
@@ -391,7 +394,7 @@ class Cpu(Actor):
                 # Handlers act as of the wake-up, when this CPU was the earliest: while it leaves idle others may take its vectors away.
                 self._take_interrupts()
                 self.local_now_ns += self.costs.idle_exit_ns
-                if self.softirq_runnable() and self.online:
+                if self.softirq_runnable() and self.online and self.last_post_ns < self.synced_ns:
                     await self.handle_softirqs()
 
 
