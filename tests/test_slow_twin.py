@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from cpus.cpu import Cpu
 from emu.costs import PRICE_NAMES
@@ -13,10 +15,19 @@ from emu.skb import Skb
 from scenarios.build import Built
 from scenarios.machine import Machine
 from softirq.softnet_data import SoftnetData
-from tests.scenario_kit import document, play
+from tests.random_scenarios import scenario_texts
+from tests.scenario_kit import document, make, play
 from tests.twin import TwinMachine
 
 Write = tuple[int, str, str]
+
+FEW: Final = settings(
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
 
 
 def rps(queues: int, mask: str) -> str:
@@ -114,6 +125,13 @@ CONFIGURATIONS: Final[dict[str, str]] = {
     + TCP
     + "threads = 3\nwork_ns = 1500\n"
     + '[[app]]\nkind = "burner"\nthreads = 2\n[run]\nduration = "8ms"\n',
+    "rfs, all flows in one slot": machine(4, 1)
+    + "[set]\n"
+    + '"net.core.rps_sock_flow_entries" = 4096\n"/sys/class/net/eth0/queues/rx-0/rps_flow_cnt" = 1\n'
+    + rps(1, "f")
+    + '[[traffic]]\nprotocol = "tcp"\nrate_pps = 1_500_000\npackets = 3000\nflows = 12\nsize = 200\n'
+    + TCP
+    + "threads = 3\ncpus = [1, 2, 3]\n",
     "flow limit and an elephant": machine(3, 1)
     + '[set]\n"net.core.flow_limit_cpu_bitmap" = "7"\n"net.core.netdev_max_backlog" = 60\n'
     + rps(1, "2")
@@ -248,6 +266,23 @@ def outcome(text: str, machine_class: type[Machine], writes: list[Write] | None)
 def test_the_slow_twin_counts_and_measures_the_same(name: str) -> None:
     text = CONFIGURATIONS[name]
     assert outcome(text, Machine, None) == outcome(text, TwinMachine, None)
+
+
+@settings(FEW, max_examples=12)
+@given(scenario_texts(max_packets=200))
+def test_the_slow_twin_agrees_on_random_scenarios(text: str) -> None:
+    assert outcome(text, Machine, None) == outcome(text, TwinMachine, None)
+
+
+@settings(FEW, max_examples=12)
+@given(
+    scenario_texts(max_packets=200),
+    st.lists(st.tuples(st.integers(0, 900_000), st.integers(0, 5), st.integers(0, 1)), min_size=1, max_size=8),
+)
+def test_the_slow_twin_agrees_while_cpus_come_and_go(text: str, changes: list[tuple[int, int, int]]) -> None:
+    cpus = make(text).machine.cpus
+    writes = [(at_ns, CPU.format(cpu % len(cpus)), str(online)) for at_ns, cpu, online in changes]
+    assert outcome(text, Machine, writes) == outcome(text, TwinMachine, writes)
 
 
 @pytest.mark.parametrize("name", HOTPLUG)
