@@ -229,14 +229,15 @@ class Walker:
 
     def check_rfs_order(self) -> None:
         """The packets of a flow that RFS steered since it last had to start anew are handled in order."""
-        last: dict[tuple[int, int, int], int] = {}
+        last: dict[tuple[int, int, int, int], int] = {}
         restarts = self.restarts()
         for seen in self.machine.seen:
             number = seen.skb.number
             flow = self.flow_of.get(number)
             if flow is None or not self.clock.by_rfs.get(number):
                 continue
-            stretch = (flow, self.epoch_of[number], restarts[number])
+            # The table that remembers where a flow went is the queue's (R4): what comes on another queue may overtake.
+            stretch = (flow, seen.skb.rx_queue, self.epoch_of[number], restarts[number])
             assert last.get(stretch, -1) < number, f"flow {flow}: {number} was handled after {last[stretch]}"
             last[stretch] = number
 
