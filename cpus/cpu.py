@@ -23,6 +23,7 @@ from emu.clock import NEVER, Actor, Clock
 
 if TYPE_CHECKING:
     from emu.costs import Costs
+    from emu.events import EventLog
     from emu.jiffies import Jiffies
     from emu.rules import Rules
 
@@ -131,6 +132,8 @@ class Cpu(Actor):
         self.context_switches = 0
         self.ticks = 0
         self.ksoftirqd_wakeups = 0
+        self.events: EventLog | None = None
+        """Where the machine notes what happens; None for a CPU by itself."""
         self.softirq_restarts_exhausted = 0
         """Times a softirq burst ended on one of the limits of S3 and ksoftirqd was woken."""
         self._unsuspended = 0
@@ -252,6 +255,8 @@ class Cpu(Actor):
         """Make this CPU's ksoftirqd runnable, if it is not."""
         if not self.ksoftirqd.runnable:
             self.ksoftirqd_wakeups += 1
+            if self.events is not None:
+                self.events.note(self.local_now_ns, self.index, "ksoftirqd woken: softirqs are pending still")
             self.activate(self.ksoftirqd)
 
     # ---------------------------------------------------------------- processes

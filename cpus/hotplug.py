@@ -58,6 +58,8 @@ class _Die(Interrupt):
             cpu.send(self, cpu.local_now_ns, cpu.rank)
             return
         cpu.online = False
+        if cpu.events is not None:
+            cpu.events.note(cpu.local_now_ns, cpu.index, "goes offline")
         cpu.dying = False
         adopter = self.hotplug.adopter(self.hotplug.cpus)
         runqueue = cpu.runqueue
@@ -89,6 +91,8 @@ class _Born(Interrupt):
     def handle(self, cpu: Cpu) -> None:
         """Come back with empty queues; maps that were written meanwhile do not include it until they are written again."""
         cpu.online = True
+        if cpu.events is not None:
+            cpu.events.note(cpu.local_now_ns, cpu.index, "comes online")
         for on_online in self.hotplug.on_online:
             on_online(cpu)
 

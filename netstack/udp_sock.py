@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cpus.process import BLOCK, SYSTEM
 from emu.dropreason import DropReason
+from emu.events import QUIET_NS
 from emu.skb import CHECKSUM_NONE, Skb
 from netstack.sock import CHECKSUM_BREAK_BYTES, Socket, checksum_wrong
 
@@ -28,7 +29,7 @@ UDP_HLEN = 8
 class UdpSocket(Socket):
     """A bound UDP socket. `peer` is (address, port) when connected: then it takes that peer's datagrams only."""
 
-    __slots__ = ("_forward_deficit", "_reader_len", "local", "peer", "queue", "softirq_cpus", "v6only")
+    __slots__ = ("_forward_deficit", "_reader_len", "local", "peer", "queue", "refused_ns", "softirq_cpus", "v6only")
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class UdpSocket(Socket):
         """sk_receive_queue behind the reader's private queue, which is the first `_reader_len` of these."""
         self.softirq_cpus: deque[Cpu] = deque()
         self._reader_len = 0
+        self.refused_ns = -QUIET_NS - 1
         self._forward_deficit = 0
         self.rcv_ns = stack.net.costs.udp_rcv_ns
 
@@ -70,6 +72,10 @@ class UdpSocket(Socket):
             udp.RcvbufErrors += 1
             udp.InErrors += 1
             self.sk_drops += 1
+            if stamp_ns - self.refused_ns > QUIET_NS:
+                text = f"{self.name} refuses: {rmem} bytes held, rcvbuf {self.rcvbuf_bytes}"
+                self.net.events.note(stamp_ns, sender.index, text)
+            self.refused_ns = stamp_ns
             sender.owed_ns += self.net.costs.skb_free_ns
             self.ledger.drop(skb, DropReason.SOCKET_RCVBUFF)
             return

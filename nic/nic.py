@@ -81,6 +81,8 @@ class Nic(Actor):
         self.rss = rss
         self.steering = Steering(dev, rss)
         self.rings = [RxRing(index, net.ledger, dev.statistics, descriptors) for index in range(queues)]
+        for ring in self.rings:
+            ring.events = net.events
         self.vectors = [
             MsixVector(index, first_irq + index, dev.name, net, matrix, Moderation(rx_usecs, adaptive_rx))
             for index in range(count)

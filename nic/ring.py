@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Final
 from emu.clock import NEVER
 from emu.dropreason import DropReason
 from emu.errors import ConfigError
+from emu.events import QUIET_NS
 
 if TYPE_CHECKING:
+    from emu.events import EventLog
     from emu.ledger import Ledger
     from emu.skb import Skb
     from softirq.device import DeviceStatistics
@@ -56,6 +58,7 @@ class RxRing:
         "descriptors",
         "dropped",
         "dropped_bytes",
+        "events",
         "frame_bytes_max",
         "frames",
         "has_odd_frames",
@@ -66,6 +69,7 @@ class RxRing:
         "peak",
         "polled",
         "polled_bytes",
+        "refused_ns",
         "statistics",
         "tail",
     )
@@ -95,6 +99,9 @@ class RxRing:
         self.accepted = 0
         self.dropped = 0
         self.dropped_bytes = 0
+        self.events: EventLog | None = None
+        """Where the machine notes that the ring overflows."""
+        self.refused_ns = -QUIET_NS - 1
         self.polled = 0
         self.polled_bytes = 0
         self.peak = 0
@@ -172,6 +179,10 @@ class RxRing:
     def _drop(self, refused: list[Skb]) -> None:
         self.dropped += len(refused)
         self.dropped_bytes += sum([skb.wire_bytes for skb in refused])
+        first_ns = refused[0].arrived_ns
+        if self.events is not None and first_ns - self.refused_ns > QUIET_NS:
+            self.events.note(first_ns, None, f"rx-{self.index} is full: {self.fill} frames wait, the device drops")
+        self.refused_ns = refused[-1].arrived_ns
         self.statistics.rx_missed_errors += len(refused)
         ledger = self.ledger
         if ledger.on_drop is None:

@@ -120,7 +120,8 @@ class Reader(ReaderThread):
 
 class EpollReader(ReaderThread):
     """Reads many sockets, UDP or TCP, through an epoll instance of its own: a receive call on each readable one (accept on a
-    listener), then it waits again. A TCP call takes up to `TCP_BUFFER_BYTES` and counts as one message; a stream that has ended is closed."""
+    listener), then it waits again. A TCP call takes up to `TCP_BUFFER_BYTES` and counts as one message; a stream that has ended is
+    closed."""
 
     def __init__(
         self, name: str, cpu: Cpu, allowed: int, epoll: Epoll, work: Work, weight: int = NICE_0_WEIGHT

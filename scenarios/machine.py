@@ -98,6 +98,7 @@ class Machine:
         action = NetRxAction(self.net)
         for cpu in self.cpus:
             cpu.cpus = self.cpus
+            cpu.events = self.net.events
             cpu.softirq_vec[NET_RX_SOFTIRQ] = action
             sd = self.softnet_class(self.net, cpu)
             sd.backlog = Backlog(sd, loopback)

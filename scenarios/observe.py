@@ -7,6 +7,7 @@ Leaves out: rates and views, which `monitor` makes of snapshots.
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,7 @@ from emu.histogram import Histogram
 from monitor.snapshot import (
     Accounts,
     CpuStatistics,
+    Event,
     Latency,
     Meta,
     QueueStatistics,
@@ -25,6 +27,8 @@ from monitor.snapshot import (
 from scenarios.build import Built
 from scenarios.schema import Scenario
 from softirq.softnet_data import SoftnetData
+
+EVENTS_SHOWN: Final = 32
 
 
 def snapshot(
@@ -60,6 +64,7 @@ def snapshot(
         queues=_queues(built),
         latencies=tuple(_latency(stage, histogram) for stage, histogram in machine.net.latencies.by_stage().items()),
         snmp=built.stack.snmp.as_dict(),
+        events=tuple(Event(*event) for event in machine.net.events.last(EVENTS_SHOWN)),
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cpus.cpu import NET_RX_SOFTIRQ, Cpu
 from cpus.interrupts import Interrupt
 from emu.dropreason import DropReason
+from emu.events import QUIET_NS
 from emu.skb import Skb
 from softirq.demux import netif_receive_skb
 from softirq.napi import Napi, napi_schedule_irqoff
@@ -33,6 +34,8 @@ class Backlog(Napi):
         self.input_pkt_queue: list[Skb] = []
         self.process_queue: deque[Skb] = deque()
         self.input_queue_tail = 0
+        self.refused_ns = -QUIET_NS - 1
+        """When a packet was last dropped for want of room."""
 
     def deliver(self, stamp_ns: int, sender: Cpu, skb: Skb) -> None:
         """enqueue_to_backlog, decided as of `stamp_ns` on behalf of `sender` (B1-B6)."""
@@ -67,6 +70,10 @@ class Backlog(Napi):
                 return
             reason = DropReason.CPU_BACKLOG
             sd.dropped += 1
+            if stamp_ns - self.refused_ns > QUIET_NS:
+                why = "flow limit" if qlen <= max_backlog else f"netdev_max_backlog {max_backlog}"
+                net.events.note(stamp_ns, sd.index, f"backlog refuses: {qlen} packets queued, {why}")
+            self.refused_ns = stamp_ns
         else:
             rules = net.rules
             reason = DropReason[rules.device_down_drop_reason]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from emu.events import EventLog
 from emu.histogram import Histogram
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class Net:
         """Queues that have an RPS map."""
         self.sock_flow_table: RpsSockFlowTable | None = None
         self.latencies = Latencies()
+        self.events = EventLog()
 
     @property
     def rps_needed(self) -> bool:

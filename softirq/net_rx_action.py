@@ -73,8 +73,15 @@ async def net_rx_action(sd: SoftnetData) -> None:
                 sd.squeeze_budget += 1
             else:
                 sd.squeeze_time += 1
-            if position < len(polling) or sd.poll_list or repoll:
-                sd.squeeze_with_work_left += 1
+            left = position < len(polling) or bool(sd.poll_list) or bool(repoll)
+            sd.squeeze_with_work_left += left
+            cause = "budget" if budget <= 0 else "time"
+            net.events.note(
+                cpu.local_now_ns,
+                sd.index,
+                f"time_squeeze {sd.time_squeeze} by {cause}, {settings.netdev_budget - budget} of "
+                f"{settings.netdev_budget} polled, {'work' if left else 'no work'} left",
+            )
             break
     sd.poll_list = polling[position:] + sd.poll_list + repoll
     if sd.poll_list:
