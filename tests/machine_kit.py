@@ -134,7 +134,17 @@ def udp_bytes(source: int = 1, port: int = 1000, payload: int = 10) -> bytes:
 def skb(kit: Kit, number: int, flow_hash: int = 0, queue: int = 0, data: bytes | None = None) -> Skb:
     """An skb of `eth0` with a hash that the NIC computed over its ports, if not 0. It counts as arrived."""
     frame = TABLE.parse(udp_bytes() if data is None else data)
-    made = Skb(frame.hdr, number, frame.wire_bytes, frame.payload_bytes, frame.ip_id, frame.seq, 0, frame.data, frame.wire_bytes - 14)
+    made = Skb(
+        frame.hdr,
+        number,
+        frame.wire_bytes,
+        frame.payload_bytes,
+        frame.ip_id,
+        frame.seq,
+        0,
+        frame.data,
+        frame.wire_bytes - 14,
+    )
     made.dev = kit.dev
     made.rx_queue = queue
     if flow_hash:
