@@ -21,7 +21,7 @@ from scenarios.build import Built, build
 from scenarios.load import parse_scenario
 from tests.bench import simpy_model
 
-PACKETS: Final = 60_000
+PACKETS: Final = 150_000
 PAIRS: Final = 5
 GOAL: Final = 2.5
 
@@ -30,6 +30,8 @@ SCENARIO: Final = """
 cpus = {cpus}
 [nic]
 queues = {queues}
+adaptive_rx = false
+rx_usecs = 50
 {settings}
 [[traffic]]
 protocol = "tcp"
