@@ -93,6 +93,8 @@ class Rules:
     """NAPIs have an irq_suspend_timeout. P7, net/core/dev.c."""
     counts_ip_out_transmits: bool
     """IpOutTransmits is counted and shown. Recording note 22, net/ipv4/ip_output.c."""
+    counts_icmp_rate_limits: bool
+    """ICMP errors that a limit kept back are counted: OutRateLimitGlobal, OutRateLimitHost. 6.3 on, net/ipv4/icmp.c."""
 
 
 _6_1: Final = Rules(
@@ -127,6 +129,7 @@ _6_1: Final = Rules(
     defer_hard_irqs_per_napi=False,
     has_irq_suspend_timeout=False,
     counts_ip_out_transmits=False,
+    counts_icmp_rate_limits=False,
 )
 
 _6_9: Final = replace(
@@ -140,6 +143,7 @@ _6_9: Final = replace(
     gro_ipv4_big_tcp=True,
     tcp_nomem_ack=True,
     counts_ip_out_transmits=True,
+    counts_icmp_rate_limits=True,
 )
 
 _6_12: Final = replace(

@@ -104,7 +104,7 @@ class Answers:
         """Send an ICMP error, or keep it back (the port of the limits, which all CPUs share)."""
         skb = error.skb
         hdr = skb.hdr
-        if not self._allowed(stamp_ns, hdr.saddr):
+        if not self._allowed(stamp_ns, hdr):
             return
         if hdr.version == 6:
             self.icmp6_out(skb, error.icmp_type, error.ip_bytes)
@@ -146,8 +146,10 @@ class Answers:
             snmp.Ip.OutTransmits += 1
         skb.dev.statistics.tx_packets += 1
 
-    def _allowed(self, now_ns: int, address: bytes) -> bool:
+    def _allowed(self, now_ns: int, hdr: Headers) -> bool:
         """icmp_global_allow, then inet_peer_xrlim_allow: a bucket for all, and one of six messages an address."""
+        address = hdr.saddr
+        snmp = self._snmp
         now = self._jiffies.at(now_ns)
         hz = self._jiffies.hz
         passed = min(now - self._credit_jiffy, hz)
@@ -158,6 +160,8 @@ class Answers:
                 self._credit_jiffy = now
         if not self._credit:
             self.rate_limited += 1
+            if hdr.version == 4:  # ICMPv6 asks the same bucket, but has no such column
+                snmp.Icmp.OutRateLimitGlobal += 1
             return False
         self._credit -= 1
         timeout = self._jiffies.msecs_to_jiffies(ICMP_RATELIMIT_MS)
@@ -169,6 +173,10 @@ class Answers:
         if tokens < timeout:
             peers[address] = (tokens, now)
             self.rate_limited += 1
+            if hdr.version == 6:
+                snmp.Icmp6.OutRateLimitHost += 1
+            else:
+                snmp.Icmp.OutRateLimitHost += 1
             return False
         peers[address] = (tokens - timeout, now)
         return True

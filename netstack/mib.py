@@ -32,9 +32,13 @@ class IpMib:
         self.FragCreates = self.OutTransmits = 0
 
 
+RATE_LIMIT_COLUMNS: Final = frozenset(("OutRateLimitGlobal", "OutRateLimitHost"))
+"""ICMP errors kept back by a limit: of all, of one host. 6.1 has no such columns (rules.counts_icmp_rate_limits)."""
+
 ICMP_COLUMNS: Final = _columns(
     "InMsgs InErrors InCsumErrors InDestUnreachs InTimeExcds InParmProbs InSrcQuenchs InRedirects InEchos "
-    "InEchoReps InTimestamps InTimestampReps InAddrMasks InAddrMaskReps OutMsgs OutErrors OutDestUnreachs "
+    "InEchoReps InTimestamps InTimestampReps InAddrMasks InAddrMaskReps OutMsgs OutErrors OutRateLimitGlobal OutRateLimitHost "
+    "OutDestUnreachs "
     "OutTimeExcds OutParmProbs OutSrcQuenchs OutRedirects OutEchos OutEchoReps OutTimestamps "
     "OutTimestampReps OutAddrMasks OutAddrMaskReps"
 )
@@ -51,7 +55,7 @@ class IcmpMib:
         self.InTimestamps = self.InTimestampReps = self.InAddrMasks = self.InAddrMaskReps = self.OutMsgs = 0
         self.OutErrors = self.OutDestUnreachs = self.OutTimeExcds = self.OutParmProbs = self.OutSrcQuenchs = 0
         self.OutRedirects = self.OutEchos = self.OutEchoReps = self.OutTimestamps = self.OutTimestampReps = 0
-        self.OutAddrMasks = self.OutAddrMaskReps = 0
+        self.OutAddrMasks = self.OutAddrMaskReps = self.OutRateLimitGlobal = self.OutRateLimitHost = 0
 
 
 TCP_COLUMNS: Final = _columns(
@@ -87,7 +91,8 @@ class UdpMib:
 TCPEXT_COLUMNS: Final = _columns(
     "ListenOverflows ListenDrops PruneCalled RcvPruned OfoPruned DelayedACKLost TCPHPHits TCPOFOQueue "
     "TCPOFODrop TCPOFOMerge TCPRcvCollapsed TCPRcvCoalesce TCPBacklogCoalesce TCPBacklogDrop TCPRcvQDrop "
-    "TCPZeroWindowDrop TCPMinTTLDrop TCPChallengeACK TCPSYNChallenge TCPAbortOnData IPReversePathFilter"
+    "TCPZeroWindowDrop TCPMinTTLDrop TCPChallengeACK TCPSYNChallenge TCPAbortOnData IPReversePathFilter "
+    "EmbryonicRsts TCPSynRetrans TCPACKSkippedSynRecv"
 )
 
 
@@ -101,7 +106,8 @@ class TcpExtMib:
         self.DelayedACKLost = self.TCPHPHits = self.TCPOFOQueue = self.TCPOFODrop = self.TCPOFOMerge = 0
         self.TCPRcvCollapsed = self.TCPRcvCoalesce = self.TCPBacklogCoalesce = self.TCPBacklogDrop = 0
         self.TCPRcvQDrop = self.TCPZeroWindowDrop = self.TCPMinTTLDrop = self.TCPChallengeACK = 0
-        self.TCPSYNChallenge = self.TCPAbortOnData = self.IPReversePathFilter = 0
+        self.TCPSYNChallenge = self.TCPAbortOnData = self.IPReversePathFilter = self.EmbryonicRsts = 0
+        self.TCPSynRetrans = self.TCPACKSkippedSynRecv = 0
 
 
 IPEXT_COLUMNS: Final = _columns(
@@ -148,7 +154,7 @@ class Ip6Mib:
 
 
 ICMP6_COLUMNS: Final = _columns(
-    "InMsgs InErrors OutMsgs OutErrors InCsumErrors InDestUnreachs InPktTooBigs InTimeExcds "
+    "InMsgs InErrors OutMsgs OutErrors InCsumErrors OutRateLimitHost InDestUnreachs InPktTooBigs InTimeExcds "
     "InParmProblems InEchos InEchoReplies InGroupMembQueries InGroupMembResponses InGroupMembReductions "
     "InRouterSolicits InRouterAdvertisements InNeighborSolicits InNeighborAdvertisements InRedirects "
     "InMLDv2Reports OutDestUnreachs OutPktTooBigs OutTimeExcds OutParmProblems OutEchos OutEchoReplies"
@@ -166,4 +172,4 @@ class Icmp6Mib:
         self.InGroupMembQueries = self.InGroupMembResponses = self.InGroupMembReductions = self.InRouterSolicits = 0
         self.InRouterAdvertisements = self.InNeighborSolicits = self.InNeighborAdvertisements = self.InRedirects = 0
         self.InMLDv2Reports = self.OutDestUnreachs = self.OutPktTooBigs = self.OutTimeExcds = self.OutParmProblems = 0
-        self.OutEchos = self.OutEchoReplies = 0
+        self.OutEchos = self.OutEchoReplies = self.OutRateLimitHost = 0

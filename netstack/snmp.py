@@ -15,6 +15,7 @@ from netstack.mib import (
     IP6_COLUMNS,
     IP_COLUMNS,
     IPEXT_COLUMNS,
+    RATE_LIMIT_COLUMNS,
     TCP_COLUMNS,
     TCPEXT_COLUMNS,
     UDP_COLUMNS,
@@ -48,10 +49,11 @@ class Snmp:
         "TcpExt",
         "Udp",
         "Udp6",
+        "shows_icmp_rate_limits",
         "shows_out_transmits",
     )
 
-    def __init__(self, shows_out_transmits: bool = True) -> None:
+    def __init__(self, shows_out_transmits: bool = True, shows_icmp_rate_limits: bool = True) -> None:
         self.Ip = IpMib()
         self.Icmp = IcmpMib()
         self.IcmpMsgInType = [0] * ICMP_MSG_TYPES
@@ -66,6 +68,8 @@ class Snmp:
         self.Icmp6InType = [0] * ICMP_MSG_TYPES
         self.Icmp6OutType = [0] * ICMP_MSG_TYPES
         self.Udp6 = UdpMib()
+        self.shows_icmp_rate_limits = shows_icmp_rate_limits
+        """The release counts ICMP errors that a limit kept back (rules.counts_icmp_rate_limits)."""
         self.shows_out_transmits = shows_out_transmits
         """The release has the column OutTransmits (rules.counts_ip_out_transmits)."""
 
@@ -116,17 +120,22 @@ class Snmp:
         ip_columns = IP_COLUMNS if self.shows_out_transmits else IP_COLUMNS[:-1]
         return [
             ("Ip", self.Ip, ip_columns),
-            ("Icmp", self.Icmp, ICMP_COLUMNS),
+            ("Icmp", self.Icmp, self._without_limits(ICMP_COLUMNS)),
             ("Tcp", self.Tcp, TCP_COLUMNS),
             ("Udp", self.Udp, UDP_COLUMNS),
             ("TcpExt", self.TcpExt, TCPEXT_COLUMNS),
             ("IpExt", self.IpExt, IPEXT_COLUMNS),
         ]
 
+    def _without_limits(self, columns: tuple[str, ...]) -> tuple[str, ...]:
+        if self.shows_icmp_rate_limits:
+            return columns
+        return tuple(column for column in columns if column not in RATE_LIMIT_COLUMNS)
+
     def _v6_values(self) -> dict[str, int]:
         ip6_columns = IP6_COLUMNS if self.shows_out_transmits else IP6_COLUMNS[:-1]
         values = {f"Ip6{column}": getattr(self.Ip6, column) for column in ip6_columns}
-        values.update({f"Icmp6{column}": getattr(self.Icmp6, column) for column in ICMP6_COLUMNS})
+        values.update({f"Icmp6{column}": getattr(self.Icmp6, column) for column in self._without_limits(ICMP6_COLUMNS)})
         for direction, types in (("In", self.Icmp6InType), ("Out", self.Icmp6OutType)):
             values.update({f"Icmp6{direction}Type{n}": count for n, count in enumerate(types) if count})
         values.update({f"Udp6{column}": getattr(self.Udp6, column) for column in UDP_COLUMNS})

@@ -42,7 +42,7 @@ class NetStack:
 
     def __init__(self, net: Net, secret: int = 0) -> None:
         self.net = net
-        self.snmp = Snmp(net.rules.counts_ip_out_transmits)
+        self.snmp = Snmp(net.rules.counts_ip_out_transmits, net.rules.counts_icmp_rate_limits)
         self.tables = SocketTables(secret)
         self.sockets: dict[Socket, None] = {}
         """Open sockets, in the order in which they were opened."""

@@ -1,8 +1,8 @@
 """Listening TCP sockets: handshake as seen from the receive side, the accept queue, connections adopted in mid-flow.
 
 Models: SYN -> request and SYN-ACK, third ACK -> connection (PassiveOpens), full accept queue (ListenOverflows, ListenDrops).
-Leaves out: SYN cookies, retransmitted SYN-ACKs, request timers, TIME_WAIT. The ACK number of the third packet is not checked, because
-a played peer does not know ours.
+Leaves out: SYN cookies, SYN-ACKs that a timer sends again, request timers, TIME_WAIT. The ACK number of the third packet is not
+checked, because a played peer does not know ours.
 Source: net/ipv4/tcp_input.c tcp_conn_request, net/ipv4/tcp_minisocks.c tcp_check_req (6.9); recordings tcp_syn_*.
 """
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from netstack.stack import NetStack
     from netstack.tcp_sock import TcpSocket
 
+INVALID_RATELIMIT_NS: Final = 500_000_000
+"""net.ipv4.tcp_invalid_ratelimit."""
+REQUEST_WINDOW_BYTES: Final = 65_535
+"""Receive window that a half-open connection has offered."""
 REQUESTS_LIMIT: Final = 65_536
 """Half-open connections kept; a flood of SYNs forgets the oldest."""
 
@@ -40,6 +44,7 @@ class TcpListener(Socket):
     __slots__ = (
         "accept_queue",
         "adopts_flows",
+        "answered_ns",
         "backlog",
         "child_rcvbuf_bytes",
         "local",
@@ -57,6 +62,8 @@ class TcpListener(Socket):
         self.child_rcvbuf_bytes: int | None = None
         self.requests: dict[Flow, int] = {}
         """Half-open connections: flow -> the peer's initial sequence number."""
+        self.answered_ns: dict[Flow, int] = {}
+        """Half-open connection -> when a retransmitted SYN of it was answered."""
         self.accept_queue: deque[TcpSocket] = deque()
         self.on_child: Callable[[TcpSocket], None] | None = None
         self.rcv_ns = stack.net.costs.tcp_rcv_ns
@@ -75,10 +82,12 @@ class TcpListener(Socket):
         if self.closed:
             ledger.drop(skb, DropReason.NO_SOCKET)
         elif flags & TCP_RST:
-            self.requests.pop(flow, None)
-            ledger.drop(skb, DropReason.TCP_RESET)
+            self._reset_request(skb)
         elif flags & TCP_SYN and not flags & TCP_ACK:
-            self._conn_request(skb, flags)
+            if self.requests.get(flow) == skb.seq and not flags & TCP_FIN:
+                self._syn_again(stamp_ns, skb)
+            else:
+                self._conn_request(skb, flags)
         elif flow in self.requests and flags & TCP_ACK and not flags & TCP_SYN:
             self._third_packet(stamp_ns, sender, skb)
         elif flow in self.stack.tables.finished and not flags & TCP_SYN and not skb.payload_bytes:
@@ -90,6 +99,35 @@ class TcpListener(Socket):
             ledger.drop(skb, DropReason.NOT_SPECIFIED)
         else:
             ledger.drop(skb, DropReason.TCP_FLAGS)
+
+    def _reset_request(self, skb: Skb) -> None:
+        """tcp_check_req: a RST ends a half-open connection if it lies in the window; a listener itself does not mind."""
+        isn = self.requests.get(skb.hdr.flow)
+        if isn is not None:
+            if (skb.seq - isn - 1) & SEQ_MASK > REQUEST_WINDOW_BYTES:
+                self.ledger.drop(skb, DropReason.TCP_INVALID_SEQUENCE)
+                return
+            self._forget_request(skb.hdr.flow)
+            self.snmp.Tcp.AttemptFails += 1
+            self.snmp.TcpExt.EmbryonicRsts += 1
+        self.ledger.drop(skb, DropReason.TCP_RESET)
+
+    def _forget_request(self, flow: Flow) -> None:
+        del self.requests[flow]
+        self.answered_ns.pop(flow, None)
+
+    def _syn_again(self, stamp_ns: int, skb: Skb) -> None:
+        """tcp_check_req: a retransmitted SYN is answered again, two of them not within INVALID_RATELIMIT_NS."""
+        flow = skb.hdr.flow
+        answered_ns = self.answered_ns.get(flow)
+        if answered_ns is not None and stamp_ns - answered_ns < INVALID_RATELIMIT_NS:
+            self.snmp.TcpExt.TCPACKSkippedSynRecv += 1
+        else:
+            self.answered_ns[flow] = stamp_ns
+            self.stack.answers.tcp_synack(skb)
+            self.snmp.Tcp.RetransSegs += 1
+            self.snmp.TcpExt.TCPSynRetrans += 1
+        self.ledger.consumed_frames += skb.frames
 
     def _conn_request(self, skb: Skb, flags: int) -> None:
         """tcp_conn_request."""
@@ -105,7 +143,7 @@ class TcpListener(Socket):
             return
         requests = self.requests
         if len(requests) >= REQUESTS_LIMIT:
-            del requests[next(iter(requests))]
+            self._forget_request(next(iter(requests)))
         requests[skb.hdr.flow] = skb.seq
         self.stack.answers.tcp_synack(skb)
         self.ledger.consumed_frames += skb.frames
@@ -123,7 +161,7 @@ class TcpListener(Socket):
             self.sk_drops += 1
             self.ledger.drop(skb, DropReason.NOT_SPECIFIED)
             return
-        del self.requests[skb.hdr.flow]
+        self._forget_request(skb.hdr.flow)
         self.snmp.Tcp.PassiveOpens += 1
         self._make_child(stamp_ns, sender, skb.hdr.flow, expected).deliver(stamp_ns, sender, skb)
 

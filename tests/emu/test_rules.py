@@ -46,6 +46,7 @@ TABLE: dict[str, tuple[object, object, object, object]] = {
     "defer_hard_irqs_per_napi": (False, False, False, True),
     "has_irq_suspend_timeout": (False, False, False, True),
     "counts_ip_out_transmits": (False, True, True, True),
+    "counts_icmp_rate_limits": (False, True, True, True),
 }
 
 
