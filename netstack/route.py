@@ -1,8 +1,8 @@
 """Routes: is a packet for this host? The receive half of a routing table.
 
 Models: local, broadcast and multicast destinations, martian sources and destinations; AnyIP (`any_is_local`).
-Leaves out: forwarding, reverse-path filtering, subnet broadcasts (add them to a device's local_addresses), multicast memberships
-other than addresses listed there and all-hosts/all-nodes.
+Leaves out: forwarding, reverse-path filtering, multicast memberships other than addresses in a device's local_addresses and
+all-hosts/all-nodes.
 Source: net/ipv4/route.c ip_route_input_slow, net/ipv6/route.c (6.9); kernel.md section 8, K2.
 """
 
@@ -61,6 +61,8 @@ class Routes:
             return MARTIAN
         if self.is_local(daddr):
             return MARTIAN if self._listed(saddr) else LOCAL
+        if any(daddr in dev.broadcast_addresses for dev in self._net.devices.values()):
+            return MARTIAN if self._listed(saddr) else BROADCAST
         return UNREACHABLE
 
     def input6(self, hdr: Headers) -> int:

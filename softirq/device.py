@@ -92,10 +92,14 @@ class NetDevice:
         # GRO knobs (sysfs, ip link)
         self.gro_max_size_bytes = GRO_LEGACY_MAX_SIZE_BYTES
         self.gro_ipv4_max_size_bytes = GRO_LEGACY_MAX_SIZE_BYTES
+        self.threaded = False
+        """NAPIs are polled by threads (P8)."""
         self.gro_flush_timeout_ns = 0
         self.napi_defer_hard_irqs = 0
         self.local_addresses: set[bytes] = set()
         """IPv4 (4 bytes) and IPv6 (16 bytes) addresses this host answers to."""
+        self.broadcast_addresses: set[bytes] = set()
+        """Broadcast addresses of the subnets of those, such as 10.0.0.255 for 10.0.0.1/24."""
         self.rx_cpu_rmap: Callable[[int], int] | None = None
         """cpu -> receive queue whose interrupt is nearest (A1); None without accelerated RFS."""
         self.ndo_rx_flow_steer: Callable[[Skb, int, int], int] | None = None

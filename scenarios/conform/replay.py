@@ -1,6 +1,6 @@
 """The machine that recordings are replayed on: whatever `run` uses, and a hand that operates it.
 
-Models: an 8-CPU guest with the test NIC fn0 (10.0.0.1, fd00::1) and a probe where a packet tap sits; the machine comes to rest
+Models: an 8-CPU guest with the test NIC fn0 (10.0.0.1/24, fd00::1) and a probe where a packet tap sits; the machine comes to rest
 between steps (K7).
 Leaves out: everything about the formats of recordings.
 
@@ -37,6 +37,7 @@ from softirq.softnet_data import SoftnetData
 
 DEVICE_MAC: Final = bytes.fromhex("020000000001")
 DEVICE_ADDRESSES: Final = (bytes([10, 0, 0, 1]), bytes.fromhex("fd000000000000000000000000000001"))
+DEVICE_BROADCAST: Final = bytes([10, 0, 0, 255])
 QUEUES: Final = 8
 START_NS: Final = 1_000_000_000
 """When the first step comes; the beginning of a jiffy at every HZ but 300."""
@@ -144,6 +145,7 @@ class Replay(Machine):
         self.device = HandDevice(self.net, "fn0", mac, QUEUES, HeaderTable() if table is None else table)
         self.dev = self.device.dev
         self.dev.local_addresses.update(DEVICE_ADDRESSES)
+        self.dev.broadcast_addresses.add(DEVICE_BROADCAST)
         contribute_device(self.tree, self.net, self.dev)
         self.stack = NetStack(self.net)
         self.seen: list[Seen] = []

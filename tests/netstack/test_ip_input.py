@@ -250,3 +250,11 @@ def test_arp_is_taken_without_a_counter() -> None:
     kit.up(bytes.fromhex("ffffffffffff0200000000990806") + bytes(28))
     assert kit.moved() == {}
     assert kit.ledger.consumed_frames == 1
+
+
+def test_a_subnet_broadcast_is_delivered_and_counted_as_one() -> None:
+    kit = StackKit()
+    kit.dev.broadcast_addresses.add(bytes([10, 0, 0, 255]))
+    kit.stack.udp_socket(7000)
+    kit.up(udp4(daddr=bytes([10, 0, 0, 255])))
+    assert kit.moved() == RECEIVED | {"Ip.InDelivers": 1, "IpExt.InBcastPkts": 1, "IpExt.InBcastOctets": 68}
