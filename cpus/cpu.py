@@ -126,6 +126,8 @@ class Cpu(Actor):
         """Cost of what this CPU's posts turned out to cause (wake-ups); paid at its next synchronisation."""
         self.runqueue = RunQueue()
         self.ksoftirqd = Process(f"ksoftirqd/{index}", None, 1 << index, self)
+        self.ksoftirqd.account = KSOFTIRQD
+        self.ksoftirqd.kthread = self.run_ksoftirqd
         self.last_process: Process | None = None
         self.hardirqs = 0
         self.resched_ipis = 0
@@ -305,13 +307,16 @@ class Cpu(Actor):
             self.local_now_ns += self.costs.context_switch_ns
         if self.next_tick_ns <= self.local_now_ns:
             self.next_tick_ns = self.jiffies.start_ns(self.jiffies.at(self.local_now_ns) + 1)
-        if process.is_ksoftirqd:
+        if process.kthread is not None:
             started = self.local_now_ns
-            self.accounts.switch(KSOFTIRQD, started)
-            if self.softirq_pending and not self.bh_disabled:
-                await self.handle_softirqs()
+            self.accounts.switch(process.account, started)
+            goes_on = await process.kthread(self)
+            await self.synchronise()  # others see it asleep from then on
             runqueue.ran(process, self.local_now_ns - started)
-            if not self.softirq_pending or self.bh_disabled:
+            if process.wake_pending:
+                process.wake_pending = False
+                goes_on = True
+            if not goes_on:
                 runqueue.remove(process)
                 self.need_resched = True
             elif runqueue.waiting:
@@ -351,6 +356,12 @@ class Cpu(Actor):
                 self.need_resched = True
             if self.local_now_ns >= self.next_tick_ns:
                 self._tick()
+
+    async def run_ksoftirqd(self, _: Cpu) -> bool:
+        """One burst of softirqs (S8). True while some are pending."""
+        if self.softirq_pending and not self.bh_disabled:
+            await self.handle_softirqs()
+        return bool(self.softirq_pending) and not self.bh_disabled
 
     def _tick(self) -> None:
         """The scheduler's tick interrupts the running process; on its exit pending softirqs run inline."""

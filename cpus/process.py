@@ -7,7 +7,7 @@ Source: kernel.md S3, S8, K9; kernel/sched/fair.c (6.1) for the shape of the rul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from cpus.accounts import SYSTEM, USER
@@ -57,6 +57,9 @@ class Process:
         self.wakeups = 0
         self.finished = False
         self.is_ksoftirqd = body is None
+        self.kthread: Callable[[Cpu], Awaitable[bool]] | None = None
+        """A kernel thread's loop, once around on the CPU it has been given: True to go on, False to sleep until it is woken.
+        It charges the CPU itself, and cannot be cut short."""
 
     @property
     def pinned(self) -> bool:

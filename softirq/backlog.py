@@ -94,7 +94,8 @@ def _schedule(sender: SoftnetData, target: SoftnetData) -> None:
         napi_schedule_irqoff(target, target.backlog)
         return
     sender.rps_ipi_list.insert(0, target)
-    if not (sender.in_net_rx_action and sender.net.rules.in_net_rx_action_suppresses_raise):
+    inside = sender.in_net_rx_action or sender.in_napi_threaded_poll
+    if not (inside and sender.net.rules.in_net_rx_action_suppresses_raise):
         sender.cpu.raise_softirq_irqoff(NET_RX_SOFTIRQ)
 
 

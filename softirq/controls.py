@@ -10,12 +10,13 @@ from typing import Final
 
 from emu.cpumask import cpus_of, keep_housekeeping
 from emu.errors import ControlError
-from emu.tree import ControlTree, mask_entry, unsigned_entry
+from emu.tree import ControlTree, bool_entry, mask_entry, unsigned_entry
 from softirq.device import NetDevice, RxQueue
 from softirq.flow_limit import FlowLimit
 from softirq.net import Net
 from softirq.rps import set_rps_cpus, set_rps_flow_cnt, set_rps_sock_flow_entries
 from softirq.softnet_data import SoftnetData
+from softirq.threaded import dev_set_threaded
 
 MAX_FLOW_ENTRIES: Final = 1 << 22
 """Largest table the emulator allocates; the kernel takes up to 2**29 for rps_sock_flow_entries, if it finds the memory."""
@@ -42,6 +43,7 @@ def contribute_device(tree: ControlTree, net: Net, dev: NetDevice) -> None:
         dev.napi_defer_hard_irqs = value
 
     tree.add_entry(f"{base}/gro_flush_timeout", unsigned_entry(lambda: dev.gro_flush_timeout_ns, set_flush_timeout))
+    tree.add_entry(f"{base}/threaded", bool_entry(lambda: dev.threaded, lambda on: dev_set_threaded(net, dev, on)))
     tree.add_entry(
         f"{base}/napi_defer_hard_irqs", unsigned_entry(lambda: dev.napi_defer_hard_irqs, set_defer, 0, (1 << 31) - 1)
     )

@@ -1,7 +1,7 @@
 """NAPI: one pollable queue and its state bits.
 
 Models: P1, P5, P9 (SCHED, MISSED, DISABLE, NPSVC), weights, the GRO state that each NAPI has.
-Leaves out: busy polling, netpoll, threaded NAPI.
+Leaves out: busy polling, netpoll.
 Source: net/core/dev.c, include/linux/netdevice.h (6.9).
 """
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from softirq.device import NetDevice
     from softirq.gro_merge import GroHeld
     from softirq.softnet_data import SoftnetData
+    from softirq.threaded import NapiThread
 
 NAPI_POLL_WEIGHT: Final = 64
 
@@ -44,6 +45,9 @@ class Napi:
         """Segments (not packets) on rx_list (G5)."""
         self.defer_hard_irqs_count = 0
         self.timer: Timer | None = None
+        self.threaded = False
+        """Schedules wake `thread` (P8)."""
+        self.thread: NapiThread | None = None
         self.gro_flush_timeout_ns: int | None = None
         """This NAPI's own value where the release has one per NAPI (P7), None: the device's."""
         self.napi_defer_hard_irqs: int | None = None
@@ -80,6 +84,10 @@ class Napi:
 
 def napi_schedule_irqoff(sd: SoftnetData, napi: Napi) -> None:
     """____napi_schedule: list `napi` on this CPU and raise NET_RX, except inside net_rx_action where the release says so (N5)."""
+    if napi.threaded:
+        assert napi.thread is not None, f"{napi.name} is threaded and has no thread"
+        sd.net.clock.post(sd.cpu, napi.thread, napi.thread)
+        return
     sd.poll_list.append(napi)
     if not (sd.in_net_rx_action and sd.net.rules.in_net_rx_action_suppresses_raise):
         sd.cpu.raise_softirq_irqoff(NET_RX_SOFTIRQ)

@@ -24,6 +24,7 @@ class SoftnetData:
         self.index = cpu.index
         self.poll_list: list[Napi] = []
         self.in_net_rx_action = False
+        self.in_napi_threaded_poll = False
         self.rps_ipi_list: list[SoftnetData] = []
         """Targets owed an IPI by this CPU; pushed at the front (LIFO, B4)."""
         self.flow_limit: FlowLimit | None = None

@@ -88,6 +88,12 @@ CONFIGURATIONS: Final[dict[str, str]] = {
     + reader(None, "threads = 8\n" + EACH),
     "rps all to all, sink": machine(8, 8) + "[set]\n" + rps(8, "ff") + udp(9_000_000, 6000, 500) + SINK,
     "rps all to all, 6.1": machine(8, 8, "6.1") + "[set]\n" + rps(8, "ff") + udp(6_000_000, 5000, 500) + SINK,
+    "threaded napi, free to move, with rps": machine(4, 2)
+    + "[set]\n"
+    + '"/sys/class/net/eth0/threaded" = 1\n'
+    + rps(2, "c")
+    + udp(2_500_000, 5000, 200)
+    + reader("3", "batch = 4\n"),
     "rps to the own cpu": machine(2, 2)
     + "[set]\n"
     + '"/sys/class/net/eth0/queues/rx-0/rps_cpus" = "1"\n"/sys/class/net/eth0/queues/rx-1/rps_cpus" = "2"\n'
