@@ -41,6 +41,7 @@ DEVICE_BROADCAST: Final = bytes([10, 0, 0, 255])
 QUEUES: Final = 8
 START_NS: Final = 1_000_000_000
 """When the first step comes; the beginning of a jiffy at every HZ but 300."""
+LONGEST_SLEEP_NS: Final = 3_600_000_000_000
 STEP_NS: Final = 1_000
 """Between two steps."""
 
@@ -84,7 +85,9 @@ class Hand(Actor):
                 self.local_now_ns = next_ns
 
     async def sleep(self, until_ns: int) -> None:
-        """Let time pass until `until_ns`, with what its timers cause."""
+        """Let time pass until `until_ns`, with what its timers cause. Raises Impossible beyond an hour."""
+        if until_ns - self.local_now_ns > LONGEST_SLEEP_NS:
+            raise Impossible("a wait of more than an hour")
         if until_ns > self.local_now_ns:
             self.local_now_ns = until_ns
             await self.replay.clock.synchronise(self)

@@ -15,6 +15,7 @@ from scenarios.conform.replay import Hand, Replay
 from scenarios.conform.report import Cases, Impossible, NotJudged, Play, expect, lazily
 
 FRAME_BYTES: Final = 74
+MAX_PACKETS: Final = 100_000
 OPS: Final = ("socket", "send", "read", "hold", "release", "cpu_offline", "cpu_online")
 STEER_CALLS: Final = "ndo_rx_flow_steer_calls_rxq_flowid_hash"
 RULE_SEND: Final = "R4-R8, R12, note 17"
@@ -28,7 +29,7 @@ class Op(msgspec.Struct):
     connected: bool = False
     sport: int = 0
     dport: int = 0
-    hash: int = 0
+    hash: int | None = None
     n: int = 0
     irq_cpu: int = 0
     queue: int = 0
@@ -69,6 +70,10 @@ def _player(recording: Recording, name: str, body: Any, table: HeaderTable) -> P
             names.add(op.name)
         elif op.op in ("send", "read") and op.name not in names:
             raise Impossible(f"log {number}: there is no socket {op.name[:40]!r}")
+        if op.op == "send" and op.hash is None:
+            raise NotJudged(f"log {number}: without a NIC hash the CPU depends on a random key")
+        if not 0 <= op.n <= MAX_PACKETS:
+            raise Impossible(f"log {number}: {op.n} packets")
 
     def play() -> list[str]:
         machine = Replay(recording.rules, recording.meta.HZ, recording.meta.cpus, table)

@@ -21,6 +21,8 @@ from scenarios.conform.replay import Hand, Replay
 from scenarios.conform.report import Cases, Differs, Impossible, NotJudged, Play, expect, lazily
 
 FRAME_BYTES: Final = 74
+MAX_SEGMENTS: Final = 64
+MAX_MERGED_BYTES: Final = 65_549
 IRQ_CPU: Final = 1
 """Where frames came in, where the file does not say."""
 SPREAD_MASK: Final = "7e"
@@ -193,9 +195,11 @@ def _input(number: int, itself: int) -> str:
 
 def _merged(recording: Recording, new: Callable[[], Replay], body: Any, table: HeaderTable) -> Play:
     merged = recording.convert(body, Merged, "gro_then_rps")
+    if not (1 <= merged.gso_segs <= MAX_SEGMENTS and TCP_BYTES < merged.len <= MAX_MERGED_BYTES):
+        raise Impossible(f"{merged.gso_segs} segments in {merged.len} bytes")
 
     def play() -> list[str]:
-        payload, rest = divmod(merged.len - TCP_BYTES, max(merged.gso_segs, 1))
+        payload, rest = divmod(merged.len - TCP_BYTES, merged.gso_segs)
         if rest:
             raise NotJudged("the segments are not of one length, and the file does not name them")
         machine = new()

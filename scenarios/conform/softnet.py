@@ -20,7 +20,7 @@ from scenarios.conform.load import Recording
 from scenarios.conform.replay import START_NS, Hand, Replay
 from scenarios.conform.report import Cases, Differs, Impossible, Play, expect, lazily
 
-PROCESSED: Final = 0
+MAX_FRAME_BYTES: Final = 65_000
 TIME_SQUEEZE: Final = 2
 RECEIVED_RPS: Final = 9
 CPU: Final = 12
@@ -94,6 +94,10 @@ def cases(recording: Recording) -> Cases:
 
 def _player(recording: Recording, content: Content, name: str, body: Any, table: HeaderTable) -> Play:
     case = recording.convert(body, Case, f"case {name}")
+    for send in case.sends:
+        for frame in send.frames:
+            if not UDP_BYTES <= frame.len <= MAX_FRAME_BYTES:
+                raise Impossible(f"a frame of {frame.len} bytes")
     for number, entry in enumerate(case.order):
         if not re.fullmatch(r"[a-z]+:\d{1,4}", entry):
             raise Impossible(f"order {number}: {entry[:40]!r} is not an event and its CPU")
@@ -155,7 +159,9 @@ class _Played:
     def _bytes(self, frame: Frame) -> bytes:
         """TCP segments in order where the recorded verdicts show that GRO took them, else UDP (the file has lengths only)."""
         if not self._tcp:
-            return udp_frame(self._table, 1000, 7000, max(frame.len, UDP_BYTES))
+            return udp_frame(self._table, 1000, 7000, frame.len)
+        if frame.len < TCP_BYTES:
+            raise Impossible(f"a TCP segment of {frame.len} bytes")
         offset = self._position.get(frame.hash, 0)
         self._position[frame.hash] = offset + frame.len - TCP_BYTES
         return tcp_frame(self._table, 1000 + (frame.hash or 0) % 1000, 2000, 1000 + offset, frame.len, offset)
