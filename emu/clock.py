@@ -169,9 +169,9 @@ class Clock:
                 if self._wakes != version:
                     version = self._wakes
                     break
+            assert self._sorted, "a decision may not post"
         self.decided += cursor - first
         self._cursor = cursor
-        assert self._sorted, "a decision may not post"
 
     _wakes = 0
 

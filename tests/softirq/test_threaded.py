@@ -44,7 +44,7 @@ def test_its_time_is_system_time_of_the_thread() -> None:
     threaded(kit, feed)
     kit.schedule(0, 1000, feed)
     kit.play(20_000)
-    hardirq, softirq, ksoftirqd, system, user, idle = kit.cpus[0].accounts.at(20_000)
+    _, softirq, ksoftirqd, system, user, _ = kit.cpus[0].accounts.at(20_000)
     assert (softirq, ksoftirqd, system, user) == (0, 0, 5000, 0)
 
 
