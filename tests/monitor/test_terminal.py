@@ -61,14 +61,21 @@ class Seat:
 
     def wait_for(self, pattern: str) -> None:
         """Until `pattern` is on the screen."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not re.search(pattern, self.text()):
             assert time.monotonic() < end, f"no {pattern!r} in\n{self.text()}"
             self.look()
 
+    def wait_for_bytes(self, data: bytes) -> None:
+        """Until `data` has been written, wherever on the screen it went since."""
+        end = time.monotonic() + 60
+        while data not in self.raw:
+            assert time.monotonic() < end, f"no {data!r} in\n{self.text()}"
+            self.look()
+
     def wait_end(self) -> int:
         """Until the process ended; its exit code, or minus the signal."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while self.child.isalive():
             assert time.monotonic() < end, f"still there:\n{self.text()}"
             self.look()
@@ -95,7 +102,7 @@ def seat() -> Iterator[Seat]:
 
 def wait_end_and_check(seat: Seat) -> int:
     """The end of the process, with a look at the terminal's modes before it is closed."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while seat.child.isalive():
         assert time.monotonic() < end, f"still there:\n{seat.text()}"
         seat.look()
@@ -147,7 +154,7 @@ def test_a_resize_is_followed(seat: Seat) -> None:
 def test_a_signal_at_any_moment_leaves_the_terminal_as_it_was(number: signal.Signals, seed: int) -> None:
     seat = Seat("8", "8", "50")
     try:
-        seat.wait_for("ready")
+        seat.wait_for_bytes(b"ready")
         end = time.monotonic() + random.Random(f"{seed}/{number}").uniform(0, 0.4)
         while time.monotonic() < end:
             seat.look()
@@ -167,7 +174,7 @@ def test_ctrl_c_is_the_signal_and_no_key(seat: Seat) -> None:
 def test_ctrl_z_gives_the_terminal_back_and_continuing_takes_it_again(seat: Seat) -> None:
     seat.wait_for("WHERE FRAMES END")
     seat.child.send("\x1a")
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while seat.modes() != seat.modes_before:
         assert time.monotonic() < end
         seat.look()
