@@ -65,3 +65,49 @@ def rcv_list(
         clock.post_batch(cpu, posts)
     cpu.local_now_ns = now_ns
     return Straight(straight, octets, segments, tcp_segs)
+
+
+def rcv_queue(
+    sd: SoftnetData,
+    skbs: list[Skb],
+    lead_ns: int,
+    waits: list[int],
+    rcv_ns: int,
+    fast: dict[Headers, Socket],
+    rcv: Callable[[SoftnetData, Skb], None],
+    clock: Clock,
+) -> Straight:
+    """The same for packets of a backlog, which come one after the other: each pays `lead_ns` and `rcv_ns` when its turn comes."""
+    cpu = sd.cpu
+    now_ns = cpu.local_now_ns
+    straight = 0
+    octets = 0
+    segments = 0
+    tcp_segs = 0
+    posts: list[tuple[int, Port, Skb]] = []
+    for skb in skbs:
+        waits.append(now_ns - skb.stage_ns)
+        now_ns += lead_ns
+        skb.stage_ns = now_ns
+        now_ns += rcv_ns
+        sock = fast.get(skb.hdr)
+        if sock is not None and skb.ip_summed and not skb.pkt_type and (skb.gso_segs <= 1 or sock.gro):
+            if skb.gso_segs > 1:
+                segments += skb.gso_segs - 1
+            octets += skb.len_bytes
+            tcp_segs += sock.in_segs
+            now_ns += sock.rcv_ns
+            posts.append((now_ns, sock, skb))
+        else:
+            if posts:
+                straight += len(posts)
+                clock.post_batch(cpu, posts)
+                posts = []
+            cpu.local_now_ns = now_ns
+            rcv(sd, skb)
+            now_ns = cpu.local_now_ns
+    if posts:
+        straight += len(posts)
+        clock.post_batch(cpu, posts)
+    cpu.local_now_ns = now_ns
+    return Straight(straight, octets, segments, tcp_segs)

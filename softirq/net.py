@@ -27,15 +27,27 @@ if TYPE_CHECKING:
 
     PacketFunction = Callable[[SoftnetData, Skb], None]
     ListFunction = Callable[[SoftnetData, list[Skb]], None]
+    QueueFunction = Callable[[SoftnetData, list[Skb], int, list[int]], None]
 
 
 class PacketType:
-    """A protocol handler (struct packet_type): `func` takes one skb, `list_func` a sublist of one type and device (D4)."""
+    """A protocol handler (struct packet_type): `func` takes one skb, `list_func` a sublist of one type and device (D4).
 
-    __slots__ = ("ethertype", "func", "list_func")
+    `queue_func(sd, skbs, lead_ns, waits)` does what `func` would for one skb after the other, as a backlog hands them over: before each it
+    notes the wait since `stage_ns` in `waits` and charges `lead_ns`. It saves calls and decides nothing.
+    """
 
-    def __init__(self, ethertype: int, func: PacketFunction, list_func: ListFunction | None = None) -> None:
+    __slots__ = ("ethertype", "func", "list_func", "queue_func")
+
+    def __init__(
+        self,
+        ethertype: int,
+        func: PacketFunction,
+        list_func: ListFunction | None = None,
+        queue_func: QueueFunction | None = None,
+    ) -> None:
         self.ethertype = ethertype
+        self.queue_func = queue_func
         self.func = func
         self.list_func = list_func
 

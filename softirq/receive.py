@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emu.skb import Skb
+from emu.skb import HASH_L4, Skb
 from softirq.backlog import enqueue_to_backlog
 from softirq.demux import netif_receive_skb, netif_receive_skb_list
 from softirq.rps import get_rps_cpu
 
 if TYPE_CHECKING:
+    from emu.clock import Port
     from softirq.softnet_data import SoftnetData
 
 
@@ -22,6 +23,8 @@ def netif_receive_skb_list_internal(sd: SoftnetData, skbs: list[Skb]) -> None:
     """Steer each skb to a backlog, its own CPU's included (R8); the rest go up the list path here."""
     net = sd.net
     if net.rps_needed:
+        if not net.taps and _steer_plainly(sd, skbs):  # where somebody looks on, each packet takes its steps
+            return
         stay: list[Skb] = []
         for skb in skbs:
             target = get_rps_cpu(sd, skb.dev, skb)
@@ -48,3 +51,44 @@ def netif_rx(sd: SoftnetData, skb: Skb) -> None:
     """netif_rx: queue one skb on the backlog of the CPU that RPS names, else of this one (E3)."""
     target = get_rps_cpu(sd, skb.dev, skb) if sd.net.rps_needed else -1
     enqueue_to_backlog(sd, skb, target if target >= 0 else sd.index)
+
+
+def _steer_plainly(sd: SoftnetData, skbs: list[Skb]) -> bool:
+    """Steer a list as get_rps_cpu and enqueue_to_backlog would, if nothing but one RPS map has a say in it. False: it was not touched.
+
+    That is: all from one queue that has a map and no flow table, each with a hash of the NIC over its ports, all CPUs of the map online.
+    """
+    first = skbs[0]
+    dev = first.dev
+    queue_index = first.rx_queue
+    if queue_index >= len(dev.queues):
+        return False
+    queue = dev.queues[queue_index]
+    rps_map = queue.rps_map
+    if rps_map is None or queue.rps_flow_table is not None:
+        return False
+    if [
+        skb
+        for skb in skbs
+        if skb.hash_kind < HASH_L4 or not skb.hash or skb.rx_queue != queue_index or skb.dev is not dev
+    ]:
+        return False
+    net = sd.net
+    softnet = net.softnet
+    cpus = rps_map.cpus
+    count = rps_map.len
+    backlogs = [softnet[index].backlog for index in cpus if softnet[index].cpu.online]
+    if len(backlogs) < count:
+        return False
+    cpu = sd.cpu
+    now_ns = cpu.local_now_ns
+    get_rps_cpu_ns = net.costs.get_rps_cpu_ns
+    enqueue_ns = net.costs.enqueue_to_backlog_ns
+    posts: list[tuple[int, Port, Skb]] = []
+    for skb in skbs:
+        now_ns += get_rps_cpu_ns
+        posts.append((now_ns, backlogs[skb.hash * count >> 32], skb))
+        now_ns += enqueue_ns
+    net.clock.post_batch(cpu, posts)
+    cpu.local_now_ns = now_ns
+    return True

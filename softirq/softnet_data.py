@@ -22,6 +22,8 @@ class SoftnetData:
         self.net = net
         self.cpu = cpu
         self.index = cpu.index
+        self.several_nodes = any(other.node != cpu.node for other in cpu.cpus)
+        """The machine has more than one NUMA node."""
         self.poll_list: list[Napi] = []
         self.in_net_rx_action = False
         self.in_napi_threaded_poll = False
