@@ -1,6 +1,6 @@
 """Where a CPU's time goes: every nanosecond in exactly one account.
 
-Models: /proc/stat's irq, softirq, system, user and idle, with ksoftirqd apart from the softirqs it is charged for (S11).
+Models: /proc/stat's irq, softirq, system, user and idle, with the softirqs that ksoftirqd runs apart from inline ones.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The CPU actor: hard interrupts, softirqs, ksoftirqd and applications, idle.
 
-Models: S1-S9, S11, S12, K9, the tick of a CPU that runs a process; one trio task per CPU; work that cannot be cut short, waits that
+Models: S1-S9, S12, K9, the tick of a CPU that runs a process; one trio task per CPU; work that cannot be cut short, waits that
 can, and softirqs held off.
-Leaves out: forced threaded interrupts (S10), frequency scaling, SMT.
+Leaves out: forced threaded interrupts (S10), softirq time in the interrupted process's own run time (S11), ticks during softirqs,
+frequency scaling, SMT.
 Source: kernel/softirq.c (6.1, 6.9), include/linux/interrupt.h.
 
 The loop is the only thing that awaits. Whatever runs in it is synchronous and charges its cost to `local_now_ns`; before
@@ -136,8 +137,8 @@ class Cpu(Actor):
         self.ksoftirqd_wakeups = 0
         self.events: EventLog | None = None
         """Where the machine notes what happens; None for a CPU by itself."""
-        self.softirq_restarts_exhausted = 0
-        """Times a softirq burst ended on one of the limits of S3 and ksoftirqd was woken."""
+        self.bursts_cut = 0
+        """Softirq bursts that ended on one of the limits of S3, whereupon ksoftirqd was woken."""
         self._unsuspended = 0
 
     # ---------------------------------------------------------------- time
@@ -211,7 +212,7 @@ class Cpu(Actor):
     # ---------------------------------------------------------------- softirqs
 
     def raise_softirq_irqoff(self, nr: int) -> None:
-        """Set the bit only: interrupt or softirq context will look at it (S7)."""
+        """The kernel's __raise_softirq_irqoff: sets the bit only; interrupt or softirq context will look at it (S7)."""
         self.softirq_pending |= 1 << nr
 
     def softirq_runnable(self) -> bool:
@@ -246,19 +247,25 @@ class Cpu(Actor):
                 break
             restart -= 1
             if not (jiffies.at(self.local_now_ns) < end and not self.need_resched and restart):
-                self.softirq_restarts_exhausted += 1
-                self.wakeup_softirqd()
+                self.bursts_cut += 1
+                if self.need_resched:
+                    why = "a process should run"
+                elif not restart:
+                    why = f"{MAX_SOFTIRQ_RESTART} rounds"
+                else:
+                    why = "MAX_SOFTIRQ_TIME"
+                self.wakeup_softirqd(why)
                 break
         self.in_softirq = False
         self.do_softirq = False
         self.accounts.switch(account, self.local_now_ns)
 
-    def wakeup_softirqd(self) -> None:
-        """Make this CPU's ksoftirqd runnable, if it is not."""
+    def wakeup_softirqd(self, why: str) -> None:
+        """Make this CPU's ksoftirqd runnable, if it is not; `why` softirqs were left to it is for the log."""
         if not self.ksoftirqd.runnable:
             self.ksoftirqd_wakeups += 1
             if self.events is not None:
-                self.events.note(self.local_now_ns, self.index, "ksoftirqd woken: softirqs are pending still")
+                self.events.note(self.local_now_ns, self.index, f"ksoftirqd woken, softirqs are pending: {why}")
             self.activate(self.ksoftirqd)
 
     # ---------------------------------------------------------------- processes
@@ -401,7 +408,7 @@ class Cpu(Actor):
                 continue
             if self.softirq_pending and not self.bh_disabled:
                 # Raised outside any interrupt (S7), or held off until now: nobody else would look at it.
-                self.wakeup_softirqd()
+                self.wakeup_softirqd("raised outside any interrupt")
                 continue
             self.last_process = None
             self.accounts.switch(IDLE, self.local_now_ns)

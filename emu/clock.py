@@ -274,7 +274,16 @@ class Clock:
                 continue
             if top == NEVER:
                 return None
-            return self._heap[0][4]
+            actor = self._heap[0][4]
+            if actor.kind == KIND_SAMPLER and self._only_samplers():
+                return None
+            return actor
+
+    def _only_samplers(self) -> bool:
+        """Nobody waits for a turn but those who look on: nothing is left to happen."""
+        return all(
+            actor.kind == KIND_SAMPLER for _, _, _, version, actor in self._heap if version == actor.version
+        )
 
     def _grant(self, actor: Actor) -> None:
         heapq.heappop(self._heap)
@@ -301,6 +310,8 @@ class Clock:
 
     def next_turn_ns(self) -> int:
         """When the next turn or decision is due, NEVER if nothing is left to happen."""
+        if self._only_samplers():
+            return self._next_post_ns()
         return min(self._top_ns(), self._next_post_ns())
 
     # ---------------------------------------------------------------- the run

@@ -112,6 +112,10 @@ class CpuStatistics(Struct, frozen=True, forbid_unknown_fields=True):
     current: Name
     """Name of the process that has the CPU; empty when idle."""
     softirq_counts: dict[Name, Count]
+    net_rx_actions: Count = 0
+    resched_ipis: Count = 0
+    bursts_cut: Count = 0
+    """Softirq bursts that ended on a limit (S3)."""
 
 
 class QueueStatistics(Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,6 +142,10 @@ class QueueStatistics(Struct, frozen=True, forbid_unknown_fields=True):
     itr_us: Annotated[float, msgspec.Meta(ge=0)]
     """Shortest time between two interrupts now, in microseconds; 0 is none."""
     adaptive: bool = False
+    ring_peak: Count = 0
+    """Most frames that were in the ring at a time."""
+    bytes: Count = 0
+    """Bytes polled out of the ring."""
 
 
 class Latency(Struct, frozen=True, forbid_unknown_fields=True):
@@ -151,6 +159,8 @@ class Latency(Struct, frozen=True, forbid_unknown_fields=True):
     p999_ns: Count
     max_ns: Count
     sum_ns: Count
+    bins: dict[Name, Count] = {}
+    """Upper bound of a bin in ns -> how many were in it; empty bins left out."""
 
 
 class Event(Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,6 +169,28 @@ class Event(Struct, frozen=True, forbid_unknown_fields=True):
     at_ns: Count
     cpu: Index | None
     text: Name
+
+
+class SocketStatistics(Struct, frozen=True, forbid_unknown_fields=True):
+    """All sockets of one name: the connections of a port count together."""
+
+    name: Name
+    sockets: Count
+    read_bytes: Count
+    drops: Count
+    """skbs that were dropped there."""
+    held_frames: Count
+
+
+class ProcessStatistics(Struct, frozen=True, forbid_unknown_fields=True):
+    """A thread of an application, or a ksoftirqd."""
+
+    name: Name
+    cpu: Index
+    """Where it runs, or ran last."""
+    ran_ns: Count
+    switches: Count
+    wakeups: Count
 
 
 class Snapshot(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -173,6 +205,12 @@ class Snapshot(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """In the order of the way; the stage `WHOLE_WAY` is the sum of it."""
     snmp: dict[Name, Count]
     events: Annotated[tuple[Event, ...], msgspec.Meta(max_length=4096)] = ()
+    device: dict[Name, Count] = {}
+    """The NIC's counters under their names in /sys/class/net/IF/statistics."""
+    sockets: Annotated[tuple[SocketStatistics, ...], msgspec.Meta(max_length=65536)] = ()
+    processes: Annotated[tuple[ProcessStatistics, ...], msgspec.Meta(max_length=65536)] = ()
+    notes: tuple[Name, ...] = ()
+    """What was learned while the machine was built: a capture's sides, what was left out of it."""
 
     def whole_way(self) -> Latency | None:
         """Latency from the wire to the read, or None before anybody measured it."""

@@ -45,6 +45,8 @@ def summary(snapshot: Snapshot) -> str:
     ):
         if rows:
             lines += ["", title, *table(rows)]
+        if title == "Frames" and snapshot.totals.consumed_frames:
+            lines.append("  (consumed: by the kernel itself, as pure ACKs, handshakes, ARP and ICMP)")
     if meta.command:
         lines += ["", f"Again: {plain(meta.command)}"]
     return "\n".join(lines) + "\n"
@@ -146,7 +148,7 @@ def _queues(snapshot: Snapshot) -> Rows:
 
 
 def _waits(snapshot: Snapshot) -> Rows:
-    rows = [["stage", "frames", "mean", "p50", "p90", "p99", "p99.9", "max"]]
+    rows = [["stage", "samples", "mean", "p50", "p90", "p99", "p99.9", "max"]]
     for late in snapshot.latencies:
         if late.count:
             spans = (late.sum_ns / late.count, late.p50_ns, late.p90_ns, late.p99_ns, late.p999_ns, late.max_ns)

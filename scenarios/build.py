@@ -22,6 +22,7 @@ from nic.nic import Nic
 from nic.rss import Rss
 from nic.vector import VectorMatrix
 from nic.wire import Wire
+from scenarios.applications import AppThread
 from scenarios.cpusets import vector_masks
 from scenarios.flows import FlowSet
 from scenarios.machine import Machine
@@ -55,6 +56,7 @@ class Built:
     recording: Recording | None
     until_ns: int
     """Virtual time of the end; NEVER if the run ends by itself."""
+    threads: list[AppThread] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """Sentences for the user: what a capture's sides are, what was left out."""
 
@@ -91,9 +93,9 @@ def build(scenario: Scenario, origin: Origin, seed: int, machine_class: type[Mac
     nic_controls.contribute(machine.tree, nic)
     nic_controls.contribute_interrupts(machine.tree, machine.net, machine.cpus, [nic])
     _apply_settings(scenario, origin, machine)
-    open_applications(scenario, machine, stack, recording)
+    threads = open_applications(scenario, machine, stack, recording)
     notes = recording.sentences() if recording is not None else []
-    return Built(scenario, seed, machine, nic, stack, recording, _end_ns(scenario), notes)
+    return Built(scenario, seed, machine, nic, stack, recording, _end_ns(scenario), threads, notes)
 
 
 def _load(capture: Capture, origin: Origin, table: HeaderTable) -> Recording:

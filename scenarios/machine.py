@@ -34,7 +34,7 @@ LOOPBACK_ADDRESS = bytes(6)
 
 
 class Sampler(Actor):
-    """Calls `sample(now_ns)` every `interval_ns`, seeing everything as of that time."""
+    """Calls `sample(now_ns)` every `interval_ns`, seeing everything as of that time. It does not keep a machine going."""
 
     kind = KIND_SAMPLER
 
@@ -49,8 +49,6 @@ class Sampler(Actor):
         await self._clock.enter(self, self._interval_ns, is_open=False)
         while True:
             self._sample(self.local_now_ns)
-            if self._clock.next_turn_ns() >= NEVER:
-                return self._clock.leave()
             self.local_now_ns += self._interval_ns
             await self._clock.synchronise(self)
 
@@ -128,7 +126,7 @@ class Machine:
         self.actors.append(actor)
 
     async def run(self, until_ns: int = NEVER, pace: Pace | None = None) -> None:
-        """Run until `until_ns`, or until nothing is left to happen (with a pace: only until `until_ns`).
+        """Run until `until_ns`, or until nothing is left to happen (unless the pace says that something may come still).
 
         An exception of any actor tears the machine down and is raised here.
         """

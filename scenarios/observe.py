@@ -20,12 +20,15 @@ from monitor.snapshot import (
     Event,
     Latency,
     Meta,
+    ProcessStatistics,
     QueueStatistics,
     Snapshot,
+    SocketStatistics,
     Totals,
 )
 from scenarios.build import Built
 from scenarios.schema import Scenario
+from softirq.device import DeviceStatistics
 from softirq.softnet_data import SoftnetData
 
 EVENTS_SHOWN: Final = 32
@@ -39,8 +42,12 @@ def snapshot(
     paused: bool = False,
     speed: float | None = None,
     command: str = "",
+    whole: bool = False,
 ) -> Snapshot:
-    """Everything as of `now_ns`, which is the time of the turn in progress (or of the end)."""
+    """Everything as of `now_ns`, which is the time of the turn in progress (or of the end).
+
+    `whole`: with what is long and no view shows, for a document: histograms, sockets, processes.
+    """
     built.nic.advance(now_ns)
     machine, scenario = built.machine, built.scenario
     return Snapshot(
@@ -62,15 +69,26 @@ def snapshot(
         totals=_totals(built),
         cpus=tuple(_cpu(cpu, sd, now_ns) for cpu, sd in zip(machine.cpus, machine.net.softnet, strict=True)),
         queues=_queues(built),
-        latencies=tuple(_latency(stage, histogram) for stage, histogram in machine.net.latencies.by_stage().items()),
+        latencies=tuple(
+            _latency(stage, histogram, whole) for stage, histogram in machine.net.latencies.by_stage().items()
+        ),
         snmp=built.stack.snmp.as_dict(),
         events=tuple(Event(*event) for event in machine.net.events.last(EVENTS_SHOWN)),
+        device={name: getattr(built.nic.dev.statistics, name) for name in DeviceStatistics.__slots__},
+        sockets=_sockets(built) if whole else (),
+        processes=_processes(built) if whole else (),
+        notes=tuple(built.notes),
     )
 
 
 def settings_hash(scenario: Scenario) -> str:
-    """A short hash of every setting: two runs with the same one and the same seed give the same bytes."""
-    return hashlib.blake2s(msgspec.json.encode(scenario, order="sorted", enc_hook=int), digest_size=8).hexdigest()
+    """A short hash of every setting but the seed and the pace: with it and the seed, two runs give the same bytes."""
+    settings = msgspec.structs.replace(
+        scenario,
+        machine=msgspec.structs.replace(scenario.machine, seed=None),
+        run=msgspec.structs.replace(scenario.run, speed=None),
+    )
+    return hashlib.blake2s(msgspec.json.encode(settings, order="sorted", enc_hook=int), digest_size=8).hexdigest()
 
 
 def _totals(built: Built) -> Totals:
@@ -108,6 +126,9 @@ def _cpu(cpu: Cpu, sd: SoftnetData, now_ns: int) -> CpuStatistics:
         hardirqs=cpu.hardirqs,
         context_switches=cpu.context_switches,
         current=current.name if current is not None else "",
+        net_rx_actions=sd.net_rx_actions,
+        resched_ipis=cpu.resched_ipis,
+        bursts_cut=cpu.bursts_cut,
         softirq_counts={name: n for name, n in zip(SOFTIRQ_NAMES, cpu.softirq_counts, strict=True) if n},
     )
 
@@ -136,12 +157,14 @@ def _queues(built: Built) -> tuple[QueueStatistics, ...]:
                     polling=not vector.armed,
                     itr_us=vector.moderation.itr_ns / 1000,
                     adaptive=vector.moderation.adaptive,
+                    ring_peak=ring.peak,
+                    bytes=ring.polled_bytes,
                 )
             )
     return tuple(sorted(found, key=lambda queue: queue.index))
 
 
-def _latency(stage: str, histogram: Histogram) -> Latency:
+def _latency(stage: str, histogram: Histogram, whole: bool) -> Latency:
     return Latency(
         stage=stage,
         count=histogram.count,
@@ -151,4 +174,22 @@ def _latency(stage: str, histogram: Histogram) -> Latency:
         p999_ns=histogram.percentile(99.9),
         max_ns=histogram.maximum,
         sum_ns=histogram.total,
+        bins={str(bound): count for bound, count in histogram.bins().items()} if whole else {},
+    )
+
+
+def _sockets(built: Built) -> tuple[SocketStatistics, ...]:
+    named: dict[str, list[int]] = {}
+    for sock in built.stack.sockets:
+        sums = named.setdefault(sock.name, [0, 0, 0, 0])
+        for index, value in enumerate((1, sock.read_bytes, sock.sk_drops, sock.frames_held())):
+            sums[index] += value
+    return tuple(SocketStatistics(name, *sums) for name, sums in named.items())
+
+
+def _processes(built: Built) -> tuple[ProcessStatistics, ...]:
+    processes = [thread.process for thread in built.threads] + [cpu.ksoftirqd for cpu in built.machine.cpus]
+    return tuple(
+        ProcessStatistics(process.name, process.cpu.index, process.ran_ns, process.switches, process.wakeups)
+        for process in processes
     )

@@ -20,6 +20,7 @@ import trio
 from rich.console import Console
 
 from emu.clock import NEVER
+from emu.errors import InvariantError
 from monitor.batch import BatchWriter
 from monitor.history import History
 from monitor.live import live
@@ -30,7 +31,7 @@ from monitor.terminal import Terminal, can_live
 from scenarios.build import Built, build
 from scenarios.machine import Sampler
 from scenarios.observe import snapshot
-from scenarios.options import RunOptions
+from scenarios.options import TOO_EARLY, RunOptions, leaves
 from scenarios.pace import WallPace
 from scenarios.schema import Scenario
 
@@ -43,7 +44,10 @@ FASTER: Final = 2.0
 
 def run_scenario(scenario: Scenario, options: RunOptions) -> int:
     """Build and run `scenario`, show it as `options` say. Returns the exit code: 0, or 130 after a Ctrl-C."""
-    built = build(scenario, options.origin, options.seed)
+    try:
+        built = build(scenario, options.origin, options.seed)
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(TOO_EARLY) from error
     for note in built.notes:
         print(note, file=sys.stderr)
     with _output(options.output) as out:
@@ -59,16 +63,31 @@ def _output(path: Path | None) -> Iterator[TextIO]:
     if path is None or str(path) == "-":
         yield sys.stdout
         return
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    target = Path(os.path.realpath(path))  # a symlink stays, and what it leads to is written
+    prefix = f".{target.name[:40]}."
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            yield file
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+        if path.exists() and not path.is_file():  # a device, a FIFO: nothing to put in its place
+            with path.open("w", encoding="utf-8") as file:
+                yield file
+            return
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                yield file
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(name, 0o666 & ~mask)
+            os.replace(name, target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except (OSError, BaseExceptionGroup) as error:
+        for cause in leaves(error):
+            # A failed write does not know its file, and nobody knows the temporary one.
+            if isinstance(cause, OSError) and (
+                cause.filename is None or str(cause.filename).startswith(str(target.parent / prefix))
+            ):
+                cause.filename = str(path)
         raise
 
 
@@ -109,8 +128,8 @@ class _Run:
 
     # ---------------------------------------------------------------- SnapshotSource and RunControls
 
-    def snapshot(self) -> Snapshot:
-        """The numbers now."""
+    def snapshot(self, whole: bool = False) -> Snapshot:
+        """The numbers now; with `whole`, also those that no view shows."""
         pace = self._pace
         return snapshot(
             self.built,
@@ -119,6 +138,7 @@ class _Run:
             paused=pace is not None and pace.paused,
             speed=pace.speed if pace is not None else None,
             command=self.options.command,
+            whole=whole,
         )
 
     def pause(self) -> None:
@@ -181,9 +201,10 @@ class _Run:
     def report(self) -> None:
         """Print the summary or the document, and write the picture."""
         self.built.machine.ledger.check(self.built.machine.clock.now_ns)
-        last = self.snapshot()
+        last = self.snapshot(whole=self.options.json)
         broken = broken_identities(last)
-        assert not broken, "; ".join(broken)
+        if broken:
+            raise InvariantError("; ".join(broken))
         rates = self.history.push(last)
         if self.options.svg is not None:
             title = f"softnet {last.meta.scenario}"

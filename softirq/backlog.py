@@ -1,7 +1,7 @@
 """The backlog of a CPU: the port where other CPUs' packets arrive, and the NAPI that drains it.
 
 Models: B1-B12, I1-I3, Z4-Z6: input_pkt_queue and process_queue, flow limit, SCHED, IPIs owed and sent.
-Leaves out: backlog threads (B13).
+Leaves out: backlog threads (B13), the unlocked early drop of newer releases (B6, K10: a race that here cannot happen).
 Source: net/core/dev.c enqueue_to_backlog, process_backlog, net_rps_action_and_irq_enable, rps_trigger_softirq (6.1, 6.9).
 """
 
@@ -47,6 +47,7 @@ class Backlog(Napi):
         dev = skb.dev
         if not sd.cpu.online:
             sd.dropped += 1
+            dev.statistics.rx_dropped += 1
             sender.owed_ns += net.costs.skb_free_ns
             net.ledger.drop(skb, DropReason.EMU_CPU_OFFLINE)
             return

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from cpus.cpu import NET_RX_SOFTIRQ, Cpu
 from cpus.interrupts import Interrupt
-from softirq.backlog import enqueue_to_backlog
 from softirq.net import Net
+from softirq.receive import netif_rx
 from softirq.softnet_data import SoftnetData
 
 
@@ -24,7 +24,7 @@ class DevCpuDead(Interrupt):
         self.dead = dead
 
     def handle(self, cpu: Cpu) -> None:
-        """Take over the dead CPU's poll list and put its backlog on this CPU's, oldest first."""
+        """Take over the dead CPU's poll list and put its backlog on this CPU's, oldest first, by netif_rx (so RPS is asked again)."""
         dead, here = self.dead, self.net.softnet[cpu.index]
         polls, dead.poll_list = dead.poll_list, []
         for napi in polls:
@@ -40,7 +40,7 @@ class DevCpuDead(Interrupt):
         dead.backlog.input_pkt_queue.clear()
         for skb in left:
             dead.input_queue_head += 1
-            enqueue_to_backlog(here, skb, here.index)
+            netif_rx(here, skb)
         dead.show_head(cpu.local_now_ns)
 
 

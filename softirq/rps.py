@@ -1,7 +1,7 @@
 """Receive packet steering and receive flow steering: which CPU shall process a packet.
 
 Models: R0-R16, A1, A2, A2b; maps per queue, the global socket flow table, a flow table per queue, the rule against reordering.
-Leaves out: expiry of accelerated filters (a driver's matter).
+Leaves out: expiry of accelerated filters (a driver's matter), the check of a slot's owner in 6.18 (A3).
 Source: net/core/dev.c get_rps_cpu, set_rps_cpu; include/net/rps.h; net/core/net-sysfs.c (6.9).
 """
 

@@ -137,7 +137,7 @@ def test_ksoftirqd_takes_over_after_ten_rounds() -> None:  # S3
     assert cpu.accounts.spent_ns[SOFTIRQ] == 10_000
     assert cpu.accounts.spent_ns[KSOFTIRQD] == 15_000
     assert cpu.ksoftirqd_wakeups == 1
-    assert cpu.softirq_restarts_exhausted == 2
+    assert cpu.bursts_cut == 2
     assert not cpu.ksoftirqd.runnable
 
 
@@ -272,7 +272,7 @@ def test_a_runnable_ksoftirqd_keeps_all_but_hi_and_tasklet_from_running_inline_i
     install(kit, 0, Work(NET_RX_SOFTIRQ, log))
     install(kit, 0, Work(also if also is not None else RCU_SOFTIRQ, log))
     start(kit, process(kit, 0, hog()))
-    kit.at(0, 100_000, lambda at: at.wakeup_softirqd())
+    kit.at(0, 100_000, lambda at: at.wakeup_softirqd("test"))
     numbers = (NET_RX_SOFTIRQ,) if also is None else (NET_RX_SOFTIRQ, also)
     kit.at(0, 200_000, raising(*numbers))
     kit.play(20 * MS)
@@ -397,7 +397,7 @@ def test_a_softirq_raised_while_held_off_waits_even_for_ksoftirqd() -> None:
     def hold(at: Cpu) -> None:
         at.bh_disabled += 1
         at.raise_softirq_irqoff(NET_RX_SOFTIRQ)
-        at.wakeup_softirqd()
+        at.wakeup_softirqd("test")
 
     kit.at(0, 10, hold)
     kit.play(1000)

@@ -53,6 +53,7 @@ Frames
   + dropped            469,895    5.05%      134k/s
   + held                 1,405    0.02%       401/s
   bytes arrived  6,327,215,040           14.5Gbit/s
+  (consumed: by the kernel itself, as pure ACKs, handshakes, ARP and ICMP)
 
 Drops by reason
   CPU_BACKLOG     232,616  2.50%
@@ -72,7 +73,7 @@ Queues
   rx-1   35   0     29,165  72,915 1,458,331        20.0     14,581 2.00 200/512      0
 
 Waits of the whole run
-  stage       frames  mean    p50    p90    p99  p99.9    max
+  stage      samples  mean    p50    p90    p99  p99.9    max
   ring     8,656,761  20us   18us   40us  410us  2.1ms  3.0ms
   gro      8,656,761  20us   36us   80us  410us  2.1ms  3.0ms
   backlog  8,656,761  20us   54us  120us  410us  2.1ms  3.0ms

@@ -34,6 +34,11 @@ COUNTS = st.integers(0, 10**9)
 NAMES = st.text(max_size=30)
 
 
+def latency(draw: st.DrawFn, stage: str) -> Latency:
+    count, p50, p90, p99, p999, most, total = (draw(COUNTS) for _ in range(7))
+    return Latency(stage, count, p50, p90, p99, p999, most, total)
+
+
 @st.composite
 def accounts(draw: st.DrawFn, interval_ns: int) -> Accounts:
     cuts = sorted(draw(st.lists(st.integers(0, interval_ns), min_size=5, max_size=5)))
@@ -112,7 +117,7 @@ def snapshots(draw: st.DrawFn, least_ns: int = 0) -> Snapshot:
             )
             for i in range(draw(st.integers(0, 3)))
         ),
-        latencies=tuple(Latency(stage, *(draw(COUNTS) for _ in range(7))) for stage in ("ring", WHOLE_WAY)),
+        latencies=tuple(latency(draw, stage) for stage in ("ring", WHOLE_WAY)),
         snmp={},
     )
 
