@@ -7,7 +7,8 @@ runs, so that `--help` and `--version` stay quick.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import App, CycloptsError, Parameter
@@ -105,12 +106,16 @@ def run(
     output
         Write what would go to stdout to this file; - is stdout.
     """
-    from pathlib import Path
-    from secrets import randbelow
+    if json and batch:
+        raise ConfigError("--json, --batch: one document or lines, write one of the two")
+    with _before_the_run():
+        from pathlib import Path
+        from secrets import randbelow
 
-    from emu.commands import parse_setting
-    from scenarios.catalog import open_scenario
-    from scenarios.options import RunOptions
+        from emu.commands import parse_setting
+        from scenarios.catalog import open_scenario
+        from scenarios.load import shown
+        from scenarios.options import RunOptions
 
     options: dict[SettingPath, tuple[str, Any]] = {}
     repeat: list[str] = []
@@ -139,13 +144,16 @@ def run(
         options["run", "speed"] = ("--speed", speed)
     if seed is not None:
         options["machine", "seed"] = ("--seed", seed)
-    loaded = open_scenario(what, options)
-    drawn = loaded.scenario.machine.seed
-    if drawn is None:
-        drawn = randbelow(1_000_000)
-    _check_output(svg, "--svg")
-    _check_output(output, "--output")
-    from scenarios.run import run_scenario
+    with _before_the_run():
+        loaded = open_scenario(what, options)
+        drawn = loaded.scenario.machine.seed
+        if drawn is None:
+            drawn = randbelow(1_000_000)
+        _check_output(svg, "--svg")
+        _check_output(output, "--output")
+        if svg is not None and output not in (None, "-") and _is_same_file(svg, str(output)):
+            raise ConfigError(f"--svg, --output: both are {shown(svg)}, write two files' names")
+        from scenarios.run import run_scenario
 
     return run_scenario(
         loaded.scenario,
@@ -235,12 +243,15 @@ def main(tokens: Sequence[str] | None = None) -> int:
     try:
         return _main(tokens)
     except BrokenPipeError:
-        return _closed_pipe()
-    except KeyboardInterrupt:
+        _forget_output()
+        return EXIT_CLOSED_PIPE
+    except KeyboardInterrupt as stopped:
+        _say(" ".join(str(word) for word in stopped.args) or "stopped")
         return EXIT_INTERRUPTED
 
 
 def _main(tokens: Sequence[str] | None) -> int:
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -258,10 +269,18 @@ def _main(tokens: Sequence[str] | None) -> int:
 
 def _ended_by(error: BaseException) -> int:
     """Say what went wrong in one sentence; return the exit code. What it raises again ends in `main`."""
-    causes = _leaves(error)
-    for quiet in (BrokenPipeError, KeyboardInterrupt):
-        if any(isinstance(cause, quiet) for cause in causes):
-            raise quiet from error
+    from scenarios.options import leaves
+
+    causes = leaves(error)
+    for cause in causes:
+        # rich turns a closed pipe into an exit with 1
+        if isinstance(cause, BrokenPipeError) or (
+            isinstance(cause, SystemExit) and isinstance(cause.__context__, BrokenPipeError)
+        ):
+            raise BrokenPipeError from error
+    for cause in causes:
+        if isinstance(cause, KeyboardInterrupt):
+            raise KeyboardInterrupt(*cause.args) from error
     told = next((cause for cause in causes if isinstance(cause, SoftnetError)), None)
     if told is not None and told.exit_code != EXIT_BUG:
         _say(str(told))
@@ -273,26 +292,46 @@ def _ended_by(error: BaseException) -> int:
         import traceback
 
         traceback.print_exception(error)
+    if told is None and isinstance(cause, OSError) and cause.strerror is not None:
+        _forget_output()
+        _say(f"{cause.filename or 'standard output'}: {cause.strerror}")
+        return EXIT_USAGE
     words = " ".join(str(told or cause).split())
     _say(f"a bug in softnet, {type(told or cause).__name__}: {words} (SOFTNET_DEBUG=1 shows where)")
     return EXIT_BUG
 
 
-def _leaves(error: BaseException) -> list[BaseException]:
-    """The exceptions that a nursery's group is made of, however deep."""
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error]
+def _open_streams() -> None:
+    """Put something in the place of a standard stream that was closed before the start, lest a file gets its number.
+
+    A closed stdout becomes a pipe that nobody reads, so that what is written there ends as for one.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            reader, writer = os.pipe()
+            os.dup2(writer, number)
+            for end in (reader, writer):
+                if end != number:
+                    os.close(end)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
-def _closed_pipe() -> int:
-    """Leave quietly: Python's own flush of stdout at exit must not find the pipe closed again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return EXIT_CLOSED_PIPE
+def _forget_output() -> None:
+    """Let what stdout still holds go nowhere: Python's own flush at exit must not fail once more."""
+    with suppress(OSError, ValueError):  # no file behind it, as in a test
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _say(sentence: str) -> None:
-    print(f"softnet: {sentence}", file=sys.stderr)
+    with suppress(OSError):  # the exit code says it to whom stderr does not
+        print(f"softnet: {sentence}", file=sys.stderr)
 
 
 def _repeat_command(what: str, options: list[str]) -> str:
@@ -318,6 +357,23 @@ def _check_output(path: str | None, option: str) -> None:
             raise ConfigError(f"{option}: there is no directory {shown(str(target.parent))}")
     except ValueError as error:
         raise ConfigError(f"{option}: {shown(path)} is no file's name ({error})") from error
+
+
+@contextmanager
+def _before_the_run() -> Iterator[None]:
+    """What a Ctrl-C in here ends has not begun."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        from scenarios.options import TOO_EARLY
+
+        raise KeyboardInterrupt(TOO_EARLY) from error
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    """Whether two paths lead to one file that only one can write; a device takes both."""
+    there = os.path.realpath(one)
+    return there == os.path.realpath(other) and (os.path.isfile(there) or not os.path.exists(there))
 
 
 def _count(number: int, noun: str) -> str:

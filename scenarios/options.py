@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from scenarios.origin import Origin
+
+TOO_EARLY: Final = "stopped before the run began"
+"""What a Ctrl-C during loading and building is answered with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,3 +28,10 @@ class RunOptions:
     """Write the last screen there as SVG."""
     output: Path | None = None
     """Write what would go to stdout there instead; None and `-` are stdout."""
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """Return the exceptions that a nursery's group is made of, however deep."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
+    return [error]

@@ -65,15 +65,15 @@ def test_run_without_a_name_plays_the_capture(calls: list[Any]) -> None:
 
 
 def test_options_change_the_scenario_and_the_command_repeats_them(calls: list[Any], tmp_path: Path) -> None:
-    arguments = ["run", "one-queue", "--cpus", "8", "--queues", "2", "--duration", "3ms", "--speed", "0.5", "-j", "-b"]
+    arguments = ["run", "one-queue", "--cpus", "8", "--queues", "2", "--duration", "3ms", "--speed", "0.5", "-j"]
     sets = ["--set", "net.core.netdev_budget=600", "--set", "/sys/class/net/eth0/queues/rx-0/rps_cpus = f"]
-    output = tmp_path / "out"
-    assert cli.main([*arguments, *sets, "--seed", "5", "-o", str(output), "--svg", str(output)]) == 0
+    output, picture = tmp_path / "out", tmp_path / "picture"
+    assert cli.main([*arguments, *sets, "--seed", "5", "-o", str(output), "--svg", str(picture)]) == 0
     scenario, options = calls[0]
     assert (scenario.machine.cpus, scenario.queues, scenario.run.duration, scenario.run.speed) == (8, 2, 3_000_000, 0.5)
     assert scenario.set.pop("net.core.rmem_max") == 1_048_576  # the scenario's own
     assert scenario.set == {"net.core.netdev_budget": "600", "/sys/class/net/eth0/queues/rx-0/rps_cpus": "f"}
-    assert (options.json, options.batch, options.output, options.svg) == (True, True, output, output)
+    assert (options.json, options.batch, options.output, options.svg) == (True, False, output, picture)
     repeated = options.command
     assert repeated.startswith(
         "softnet run one-queue --cpus 8 --queues 2 --duration 3ms --set net.core.netdev_budget=600"
@@ -120,6 +120,8 @@ def test_a_dash_is_stdout(calls: list[Any]) -> None:
         (["run", "--local", "here"], "--local: 'here' is no IPv4"),
         (["run", "one-queue", "--svg", "/nowhere/at/all"], "--svg: there is no directory"),
         (["run", "one-queue", "-o", "/"], "--output: / is a directory"),
+        (["run", "one-queue", "--json", "--batch"], "--json, --batch: one document or lines"),
+        (["run", "one-queue", "--svg", "a", "-o", "./a"], "--svg, --output: both are a, write two"),
         (["run", "one-queue", "--cpu", "3"], "--cpu"),
         (["run", "one-queue", "rss-4"], "rss-4"),
         (["rum"], 'Did you mean "run"'),
@@ -177,7 +179,31 @@ def test_ctrl_c_ends_with_130(
 ) -> None:
     play(fails(error))
     assert cli.main(["run", "rss-4"]) == 130
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "softnet: stopped\n"
+
+
+def test_ctrl_c_while_a_scenario_is_loaded_says_that_nothing_ran(
+    calls: list[Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scenarios.catalog.open_scenario", interrupted)
+    assert cli.main(["run", "rss-4"]) == 130
+    assert capsys.readouterr().err == "softnet: stopped before the run began\n"
+    assert not calls
+
+
+@pytest.mark.parametrize("module", ["cyclopts", "trio", "scenarios.build"])
+def test_ctrl_c_during_the_imports_ends_in_one_sentence_and_130(module: str) -> None:
+    code = (
+        "import sys\nclass Interrupt:\n def find_spec(self, name, path=None, target=None):\n"
+        f"  if name == {module!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\nfrom scenarios.start import main\n"
+        "sys.argv = ['softnet', 'run', 'one-queue']\nsys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "softnet: stopped before the run began\n")
 
 
 def test_the_run_s_own_code_is_the_command_s(play: Callable[[Runner], None]) -> None:
@@ -250,3 +276,67 @@ def test_the_process_ends_with_the_code_of_the_error() -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert one_sentence(done.stderr)
+
+
+SHORT = ("run", "one-queue", "--duration", "1ms")
+
+
+def in_shell(line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of bash in which `softnet` is this one."""
+    script = f'softnet() {{ {sys.executable} -m scenarios.cli "$@"; }}; {line}'
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
+
+
+def test_a_device_is_written_and_stays_one(tmp_path: Path) -> None:
+    """A FIFO stands for /dev/null, which a failing test would take away from the machine."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = subprocess.Popen(["cat", str(fifo)], stdout=subprocess.PIPE, text=True)
+    assert softnet(*SHORT, "--output", str(fifo)).returncode == 0
+    assert "Again: softnet run one-queue" in reader.communicate(timeout=60)[0]
+    assert fifo.is_fifo()
+
+
+def test_a_symlink_stays_and_its_file_is_written_with_the_umask(tmp_path: Path) -> None:
+    for name in ("text", "svg"):
+        (tmp_path / f"{name}.link").symlink_to(tmp_path / name)
+    done = in_shell(
+        f"umask 027; cd {tmp_path}; PYTHONPATH={os.getcwd()} softnet {' '.join(SHORT)} -o text.link --svg svg.link"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    for name in ("text", "svg"):
+        assert (tmp_path / f"{name}.link").is_symlink()
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o640
+        assert (tmp_path / name).stat().st_size > 500
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "reason"),
+    [
+        ("softnet scenarios > /dev/full", "standard output", "No space left on device"),
+        ("softnet --help > /dev/full", "standard output", "No space left on device"),
+        (f"softnet {' '.join(SHORT)} > /dev/full", "standard output", "No space left on device"),
+        (f"softnet {' '.join(SHORT)} --output /dev/full", "/dev/full", "No space left on device"),
+        (f"softnet {' '.join(SHORT)} -o /dev/null --svg /dev/full", "/dev/full", "No space left on device"),
+        (f"softnet {' '.join(SHORT)} --output /proc/x", "/proc/x", "No such file or directory"),
+    ],
+)
+def test_what_cannot_be_written_is_the_user_s_side(line: str, name: str, reason: str) -> None:
+    done = in_shell(line)
+    assert (done.returncode, done.stderr) == (2, f"softnet: {name}: {reason}\n")
+
+
+@pytest.mark.parametrize("words", ["scenarios", "--help", "--version", " ".join(SHORT)])
+@pytest.mark.parametrize("closed", [">&-", "| true"])
+def test_a_stdout_that_is_closed_ends_quietly_with_141(words: str, closed: str) -> None:
+    line = f"softnet {words} {closed}; echo $? >&2"
+    if closed == "| true":  # gone before the first word
+        line = f"{{ sleep 0.2; softnet {words}; echo $? >&2; }} | true"
+    done = in_shell(line)
+    assert (done.stdout, done.stderr) == ("", "141\n")
+
+
+def test_a_closed_stderr_does_not_change_what_is_on_stdout() -> None:
+    done = in_shell("softnet run nothing-like-it 2>&-; echo $?")
+    assert (done.stdout, done.stderr) == ("2\n", "")
