@@ -15,7 +15,7 @@ from array import array
 from collections import Counter
 from typing import Final
 
-BUFFER_VALUES: Final = 1024
+BUFFER_VALUES: Final = 256
 """Values kept before they are folded into the bins."""
 
 _TOP_WORD: Final = 3 if sys.byteorder == "little" else 0

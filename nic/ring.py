@@ -36,7 +36,7 @@ RX_BUFFER_1536_BYTES: Final = 1536
 RX_BUFFER_3072_BYTES: Final = 3072
 """Buffer of a descriptor with an MTU up to 1500, and above (C9)."""
 
-_TRIM_FRAMES: Final = 4096
+_TRIM_FRAMES: Final = 128
 _LINEAR_FRAMES: Final = 8
 
 _arrived_ns = attrgetter("arrived_ns")
