@@ -88,7 +88,7 @@ def build(scenario: Scenario, origin: Origin, seed: int, machine_class: type[Mac
     dev.gro = scenario.nic.gro
     machine.net.devices[dev.name] = dev
     stack = NetStack(machine.net, machine.random("socket tables").getrandbits(32))
-    nic = _build_nic(scenario, machine, dev, Wire(_sources(scenario, recording, table, dev, seed)))
+    nic = _build_nic(scenario, origin, machine, dev, Wire(_sources(scenario, recording, table, dev, seed)))
     softirq_controls.contribute_device(machine.tree, machine.net, dev)
     nic_controls.contribute(machine.tree, nic)
     nic_controls.contribute_interrupts(machine.tree, machine.net, machine.cpus, [nic])
@@ -103,12 +103,15 @@ def _load(capture: Capture, origin: Origin, table: HeaderTable) -> Recording:
     try:
         return load_recording(path, table, capture.local)
     except CaptureError as error:
-        raise CaptureError(f"{origin.where(('capture', 'file'))}: {error}") from error
+        words = str(error)
+        if ("capture", "file") in origin.options:  # then the place is the capture's own name
+            words = words.removeprefix(f"{path}: ")
+        raise CaptureError(f"{origin.where(('capture', 'file'))}: {words}") from error
     except ConfigError as error:
         raise origin.error(("capture", "local"), str(error)) from error
 
 
-def _build_nic(scenario: Scenario, machine: Machine, dev: NetDevice, wire: Wire) -> Nic:
+def _build_nic(scenario: Scenario, origin: Origin, machine: Machine, dev: NetDevice, wire: Wire) -> Nic:
     wanted = scenario.nic
     key = scenario.rss_key or machine.random("rss key").randbytes(RSS_KEY_BYTES)
     rss = Rss(key, scenario.queues)
@@ -133,7 +136,10 @@ def _build_nic(scenario: Scenario, machine: Machine, dev: NetDevice, wire: Wire)
         node=wanted.node,
     )
     for index, mask in enumerate(vector_masks(scenario)):
-        nic.set_affinity(index, mask)
+        try:
+            nic.set_affinity(index, mask)
+        except ControlError as error:
+            raise origin.error(("nic", "affinity"), f"vector {index}: {error.message}") from error
     for napi in dev.napis:
         napi.weight = wanted.weight
     machine.add(nic)
@@ -149,7 +155,7 @@ def _apply_settings(scenario: Scenario, origin: Origin, machine: Machine) -> Non
         try:
             apply_setting(machine.tree, key, value)
         except ControlError as error:
-            raise origin.error(path, error.message) from error
+            raise origin.error(path, error.message.removeprefix(f"{key}: ")) from error
 
 
 # -------------------------------------------------------------------- traffic

@@ -56,14 +56,15 @@ def entries() -> list[Entry]:
 
 
 def open_scenario(what: str = DEFAULT_SCENARIO, options: Options = _NO_OPTIONS) -> LoadedScenario:
-    """Load what a user calls `what`: a built-in scenario, a scenario file, or a capture. ConfigError if it is none."""
+    """Load what a user calls `what`: a built-in scenario, a scenario file, or a capture. ConfigError if it is none,
+    InputFileError if it is a file that can be neither."""
     if not what:
         raise ConfigError("the scenario's name is empty: write a name of `softnet scenarios`, or a file")
     path = Path(what)
     if "/" not in what and "\\" not in what and "\0" not in what:
         built_in = LIBRARY / f"{what}.toml"
         if what in names():
-            return load_scenario(built_in, options, built_in.name)
+            return load_scenario(built_in, options, built_in=True)
     if not _is_there(path):
         raise ConfigError(_unknown(what))
     if is_capture(path):
@@ -73,6 +74,8 @@ def open_scenario(what: str = DEFAULT_SCENARIO, options: Options = _NO_OPTIONS) 
 
 def is_capture(path: Path) -> bool:
     """Whether the file at `path` is to be read as a capture: it begins like one, or is called like one."""
+    if not path.is_file():
+        return False  # to open a pipe would wait for its writer
     try:
         with path.open("rb") as stream:
             if stream.read(4) in CAPTURE_MAGICS:
@@ -97,7 +100,11 @@ def _unknown(what: str) -> str:
         beside = [str(path.parent / entry.name) for entry in path.parent.iterdir() if entry.is_file()]
     except (OSError, ValueError):
         beside = []
-    wanted = what.removesuffix(".toml")
-    nearest = get_close_matches(what, beside, n=1, cutoff=0.75) or get_close_matches(wanted, known, n=1, cutoff=0.0)
+    nearest = get_close_matches(what, beside, n=1, cutoff=0.75)
+    is_path = "/" in what or path.suffix.lower() in (".toml", *CAPTURE_SUFFIXES)
+    if not nearest and not is_path:
+        nearest = get_close_matches(what, known, n=1, cutoff=0.0)
     hint = f"; the nearest is {shown(nearest[0])}" if nearest else ""
+    if is_path:
+        return f"there is no file {shown(what)}{hint}"
     return f"there is no scenario and no file {shown(what)}{hint} (`softnet scenarios` lists them)"

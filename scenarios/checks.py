@@ -61,6 +61,9 @@ def _machine(scenario: Scenario) -> Iterator[Finding]:
 
 def _nic(scenario: Scenario) -> Iterator[Finding]:
     nic, queues, vectors = scenario.nic, scenario.queues, scenario.vectors
+    if nic.name in (".", "..", "lo"):
+        words = "is the loopback device" if nic.name == "lo" else "is no file's name in /sys/class/net"
+        yield ("nic", "name"), f"{nic.name} {words}: write another name, such as eth0"
     if vectors > queues:
         yield ("nic", "vectors"), f"{vectors} vectors, but only {queues} queues: write at most one a queue"
     if nic.ring % 32:
@@ -204,6 +207,11 @@ def _apps(scenario: Scenario) -> Iterator[Finding]:
                     )
             if len(set(app.ports)) < len(app.ports):
                 yield (*path, "port"), "a port is named twice"
+        if app.kind == "busy":
+            if app.protocol == "tcp":
+                yield (*path, "protocol"), 'a busy reader reads udp only: write protocol = "udp", or kind = "reader"'
+            elif len(app.ports) > 1:
+                yield (*path, "port"), f'a busy reader reads one port, not {len(app.ports)}: write kind = "reader"'
         if app.kind in ("sink", "burner") and (app.work_ns or app.work_ns_per_byte):
             key = "work_ns" if app.work_ns else "work_ns_per_byte"
             yield (*path, key), f"a {app.kind} does no work on messages: write a reader"

@@ -69,7 +69,7 @@ def run(
     queues: int | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     seed: int | None = None,
-    duration: str | None = None,
+    duration: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     speed: float | None = None,
     local: list[str] | None = None,
     json: Annotated[bool, Parameter(name=["--json", "-j"])] = False,

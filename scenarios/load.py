@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
+from stat import S_ISBLK, S_ISCHR, S_ISDIR, S_ISFIFO, S_ISSOCK
 from typing import Any, Final
 
 import msgspec
 
-from emu.errors import ConfigError
+from emu.errors import ConfigError, InputFileError
 from scenarios.checks import contradictions
 from scenarios.durations import Duration, parse_duration
 from scenarios.origin import CAPTURES, Origin, SettingPath, flatten_settings
@@ -35,6 +36,22 @@ _TOML_PLACE: Final = re.compile(r" \(at (?:line \d+, column \d+|end of document)
 _FREE_TEXT: Final = (("scenario", "description"), ("scenario", "look_for"))
 """The only texts with more than one line."""
 
+_NO_FILES: Final = (
+    (S_ISDIR, "a directory"),
+    (S_ISFIFO, "a pipe"),
+    (S_ISCHR, "a device"),
+    (S_ISBLK, "a device"),
+    (S_ISSOCK, "a socket"),
+)
+_PACKED: Final = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip",
+}
+"""First bytes of a file -> what made it."""
+
 _LATER: Final = {"at": "timed events", "ethtool": "ethtool settings"}
 """Tables that this release does not know yet."""
 
@@ -50,21 +67,24 @@ class LoadedScenario:
 
 
 def load_scenario(
-    path: Path | str, options: Mapping[SettingPath, tuple[str, Any]] = _NO_OPTIONS, name: str | None = None
+    path: Path | str, options: Mapping[SettingPath, tuple[str, Any]] = _NO_OPTIONS, built_in: bool = False
 ) -> LoadedScenario:
     """Read and check the scenario file at `path`.
 
-    `options` are settings from the command line: path -> (the option's name, its value as TOML would give it). `name` stands for
-    the file in errors; its path if None. Raises ConfigError.
+    `options` are settings from the command line: path -> (the option's name, its value as TOML would give it). Errors name the
+    file by its path, a built-in one by its stem. Raises ConfigError, and InputFileError for what cannot be a scenario.
     """
     path = Path(path)
-    name = str(path) if name is None else name
+    name = path.stem if built_in else str(path)
+    problem = input_problem(path)
+    if problem is not None:
+        raise InputFileError(f"{shown(name)}: {problem}")
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
         words = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise ConfigError(f"{shown(name)}: the scenario cannot be read ({words})") from error
+        raise InputFileError(f"{shown(name)}: the scenario cannot be read ({words})") from error
     if len(data) > MAX_FILE_BYTES:
         raise ConfigError(f"{shown(name)}: larger than {MAX_FILE_BYTES >> 20} MiB, which no scenario is")
     try:
@@ -72,13 +92,19 @@ def load_scenario(
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{shown(name)}:{line}: not UTF-8, as TOML must be ({error.reason})") from error
-    return parse_scenario(text, name, path.parent, options)
+    return parse_scenario(text, name, path.parent, options, built_in)
 
 
 def parse_scenario(
-    text: str, name: str, base: Path, options: Mapping[SettingPath, tuple[str, Any]] = _NO_OPTIONS
+    text: str,
+    name: str,
+    base: Path,
+    options: Mapping[SettingPath, tuple[str, Any]] = _NO_OPTIONS,
+    built_in: bool = False,
 ) -> LoadedScenario:
-    """The scenario that the TOML `text` says; `base` is the directory of its relative paths. Raises ConfigError."""
+    """The scenario that the TOML `text` says; `base` is the directory of its relative paths. Raises ConfigError, and
+    InputFileError for a capture that is none. A scenario without a name gets the stem of the file's."""
+    stem = shown(Path(name).stem)
     name = shown(name)
     try:
         document = tomllib.loads(text)
@@ -92,14 +118,35 @@ def parse_scenario(
     except ValueError as error:
         raise ConfigError(f"{name}:{_fatal_line(text)}: a number of thousands of digits") from error
     document = flatten_settings(document)
-    origin = Origin(name, base, text, {path: option for path, (option, _) in options.items()})
+    origin = Origin(name, base, text, {path: option for path, (option, _) in options.items()}, built_in)
     for path, (option, value) in options.items():
         if path[0] == "capture" and path != ("capture", "file") and "capture" not in document:
             raise ConfigError(f"{option}: {name} plays no capture")
         _put(document, path, value, origin)
     for path, message in _odd_values(document, ()):
         raise origin.error(path, message)
-    return LoadedScenario(_convert(document, origin), origin)
+    scenario = _convert(document, origin)
+    if not scenario.scenario.name:
+        about = msgspec.structs.replace(scenario.scenario, name=stem)
+        scenario = msgspec.structs.replace(scenario, scenario=about)
+    return LoadedScenario(scenario, origin)
+
+
+def input_problem(path: Path) -> str | None:
+    """Why the file at `path` can be neither a scenario nor a capture, in words; None if it can, or cannot be looked at."""
+    try:
+        mode = path.stat().st_mode
+        for is_kind, kind in _NO_FILES:
+            if is_kind(mode):
+                return f"it is {kind}, write the name of a scenario file or a capture"
+        with path.open("rb") as stream:
+            head = stream.read(6)
+    except (OSError, ValueError):
+        return None  # whoever reads it says why
+    if not head and path.suffix.lower() != ".toml":
+        return "it is empty"
+    packer = next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
+    return None if packer is None else f"it is compressed ({packer}), unpack it first"
 
 
 def shown(text: str) -> str:
@@ -133,10 +180,14 @@ def _convert(document: dict[str, Any], origin: Origin) -> Scenario:
         raise origin.error(path, message) from error
     for path, message in contradictions(scenario):
         raise origin.error(path, message)
-    if scenario.capture is not None and not origin.capture_path(scenario.capture.file).is_file():
-        raise origin.error(
-            ("capture", "file"), f"there is no file {shown(scenario.capture.file)}{_built_in_captures()}"
-        )
+    if scenario.capture is not None:
+        path = ("capture", "file")
+        capture = origin.capture_path(scenario.capture.file)
+        if not capture.exists():
+            raise origin.error(path, f"there is no file {shown(scenario.capture.file)}{_built_in_captures()}")
+        problem = input_problem(capture)
+        if problem is not None:
+            raise InputFileError(f"{origin.where(path)}: {problem}")
     return scenario
 
 
@@ -148,6 +199,8 @@ def _decode(kind: type, value: object) -> Duration:
     assert kind is Duration, f"the schema has no type {kind}"
     if not isinstance(value, str):
         raise ValueError("not a duration")
+    if value.lstrip().startswith("-"):
+        raise ValueError(f"{value[:40]!r} is negative: a duration is 0ns or more")
     try:
         return parse_duration(value)
     except ConfigError as error:

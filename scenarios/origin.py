@@ -29,19 +29,21 @@ class Origin:
     """The TOML text; empty if there was no file."""
     options: Mapping[SettingPath, str] = field(default_factory=dict)
     """Settings given on the command line -> the option's name."""
+    built_in: bool = False
+    """A scenario of the library: its lines are not in front of the user, and not named."""
 
     def error(self, path: SettingPath, message: str) -> ConfigError:
         """The error `message` about the setting at `path`, with the place where that was written."""
         return ConfigError(f"{self.where(path)}: {message}")
 
     def where(self, path: SettingPath) -> str:
-        """`FILE:LINE: traffic[1].rate_pps` or `--cpus`."""
+        """`FILE:LINE: traffic[1].rate_pps`, `built-in rfs: app[0].cpus` or `--cpus`."""
         for length in range(len(path), 0, -1):
             option = self.options.get(path[:length])
             if option is not None:
                 return option
-        line = line_of(self.text, path) if self.text else None
-        place = self.name if line is None else f"{self.name}:{line}"
+        line = line_of(self.text, path) if self.text and not self.built_in else None
+        place = f"built-in {self.name}" if self.built_in else self.name if line is None else f"{self.name}:{line}"
         key = key_words(path)
         return f"{place}: {key}" if key else place
 

@@ -117,7 +117,7 @@ def _words(hint: Any, meta: tuple[Any, ...] = ()) -> str:
 
 def _number(value: float) -> str:
     """As TOML takes it, and people can read it: `200_000_000`."""
-    return f"{int(value):_}" if value == int(value) else f"{value:f}".rstrip("0")
+    return f"{int(value):_}" if value == int(value) else f"{value:.12f}".rstrip("0")
 
 
 def _bound(meta: tuple[Any, ...], name: str) -> Any:

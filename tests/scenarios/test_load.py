@@ -1,5 +1,7 @@
 """Bad scenarios: file, line, key, and the nearest thing that would do."""
 
+import gzip
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emu.errors import ConfigError
+from emu.errors import CaptureError, ConfigError, InputFileError
+from scenarios.build import build
+from scenarios.catalog import open_scenario
 from scenarios.load import load_scenario, parse_scenario
-from scenarios.origin import line_of
+from scenarios.origin import CAPTURES, line_of
 from scenarios.schema import Scenario
 
 RATE = "[[traffic]]\nrate_pps = 1e5\n"
@@ -65,6 +69,13 @@ BAD = [
     ("[nic]\nring = 4611686018427387904", 2, "nic.ring", "from 64 to 8_160"),
     ("[nic]\nring = 100", 2, "nic.ring", "write 96 or 128"),
     ("[nic]\nqueues = 2\nvectors = 3", 3, "nic.vectors", "only 2 queues"),
+    ("[nic]\nname = 'lo'", 2, "nic.name", "the loopback device"),
+    ("[nic]\nname = '.'", 2, "nic.name", "write another name"),
+    ("[nic]\nname = '..'", 2, "nic.name", "write another name"),
+    ("[[app]]\nkind = 'busy'\nprotocol = 'tcp'\nport = 1", 3, "app[0].protocol", "reads udp only"),
+    ("[[app]]\nkind = 'busy'\nprotocol = 'udp'\nport = [1, 2]", 4, "app[0].port", "one port, not 2"),
+    ("[run]\nduration = '-5ms'", 2, "run.duration", "'-5ms' is negative"),
+    ("[run]\nspeed = 0", 2, "run.speed", "from 0.0000001 to 1_000"),
     ("[nic]\nname = 'a b'", 2, "nic.name", "1 to 15 letters"),
     ('[nic]\nname = "a\\u001b[2J"', 2, "nic.name", "control character"),
     ('"a\\u001b" = 3', None, "", "control character"),
@@ -176,9 +187,9 @@ def test_free_text_may_have_lines_and_names_may_not() -> None:
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(InputFileError, match="it is a directory"):
         load_scenario(tmp_path)
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(InputFileError, match="cannot be read"):
         load_scenario(tmp_path / "nothing.toml")
     huge = tmp_path / "huge.toml"
     huge.write_bytes(b"#" * ((1 << 20) + 1))
@@ -191,11 +202,84 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 
 def test_a_capture_is_looked_for_beside_its_scenario(tmp_path: Path) -> None:
-    (tmp_path / "c.pcap").write_bytes(b"")
+    (tmp_path / "c.pcap").write_bytes(b"\x0a\x0d\x0d\x0a")
     (tmp_path / "s.toml").write_text("[capture]\nfile = 'c.pcap'\n")
     loaded = load_scenario(tmp_path / "s.toml")
     assert loaded.origin.capture_path("c.pcap") == tmp_path / "c.pcap"
     assert loaded.origin.capture_path("mixed").is_file()
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("folder", "it is a directory"),
+        ("pipe", "it is a pipe"),
+        ("null", "it is a device"),
+        ("null.pcap", "it is a device"),
+        ("empty", "it is empty"),
+        ("empty.pcap", "it is empty"),
+        ("a.pcap.gz", "it is compressed (gzip), unpack it first"),
+        ("a.pcap", "it is compressed (zstd), unpack it first"),
+    ],
+)
+def test_a_file_of_another_kind_is_told_with_its_kind(what: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("null", "null.pcap"):
+        (tmp_path / name).symlink_to("/dev/null")
+    for name in ("empty", "empty.pcap"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "a.pcap.gz").write_bytes(gzip.compress(b"some frames"))
+    (tmp_path / "a.pcap").write_bytes(bytes.fromhex("28b52ffd0000"))
+    with pytest.raises(InputFileError) as caught:
+        open_scenario(str(tmp_path / what))
+    assert caught.value.exit_code == 3
+    assert str(caught.value).startswith(f"{tmp_path / what}: {reason}")
+    (tmp_path / "s.toml").write_text(f"[capture]\nfile = './{what}'\n")
+    with pytest.raises(InputFileError) as caught:
+        load_scenario(tmp_path / "s.toml")
+    assert str(caught.value).startswith(f"{tmp_path / 's.toml'}:2: capture.file: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("target", "words"), [("header", "has no Ethernet frame"), ("/proc/self/mem", "no capture, there are only 0 bytes")]
+)
+def test_an_unreadable_capture_is_named_once(target: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "header").write_bytes(bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000"))
+    capture = tmp_path / "c.pcap"
+    capture.symlink_to(target)
+    loaded = open_scenario(str(capture))
+    with pytest.raises(CaptureError) as caught:
+        build(loaded.scenario, loaded.origin, 1)
+    assert str(caught.value).startswith(f"{capture}: {words}")
+    assert str(caught.value).count(str(capture)) == 1
+
+
+def test_a_scenario_without_a_name_is_called_like_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "many flows.toml"
+    file.write_text("")
+    assert load_scenario(file).scenario.scenario.name == "many flows"
+    file.write_text("[scenario]\nname = 'few'\n")
+    assert load_scenario(file).scenario.scenario.name == "few"
+    capture = CAPTURES / "mixed.pcap"
+    assert open_scenario(str(capture)).scenario.scenario.name == "mixed"
+
+
+def test_what_the_nic_refuses_is_told_with_file_line_and_key() -> None:
+    loaded = parse_scenario('[nic]\nqueues = 256\naffinity = "0"', "f.toml", Path())
+    with pytest.raises(
+        ConfigError, match=r"f\.toml:3: nic\.affinity: vector \d+: no CPU of 0 has an interrupt vector left"
+    ):
+        build(loaded.scenario, loaded.origin, 1)
+
+
+def test_a_refused_setting_is_named_once() -> None:
+    path = "/sys/class/net/eth0/queues/rx-0/rps_cpus"
+    loaded = parse_scenario("", "f.toml", Path(), {("set", path): (f"--set {path}", "zz")})
+    with pytest.raises(ConfigError) as caught:
+        build(loaded.scenario, loaded.origin, 1)
+    assert str(caught.value).startswith(f"--set {path}: 'zz' is no CPU mask")
+    assert str(caught.value).count(path) == 1
 
 
 def test_lines_are_found_through_whatever_toml_allows() -> None:
