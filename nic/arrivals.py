@@ -67,6 +67,8 @@ class Arrivals:
         self._frame_bytes_max = FRAME_BYTES_MAX_STANDARD
         self._plain: dict[Headers, tuple[Callable[[Skb], None], int, int, int]] = {}
         """Headers of frames with nothing odd -> (append to the ring's list, hash, its kind, checksum state)."""
+        self._appends = [ring.frames.append for ring in rings]
+        """One bound method a ring, shared by all headers that go there."""
         self._refused: list[tuple[Skb, DropReason]] = []
         self._use_mtu()
 
@@ -130,7 +132,7 @@ class Arrivals:
         else:
             if len(self._plain) >= PLAIN_LIMIT:
                 self._plain.clear()
-            self._plain[hdr] = (ring.frames.append, verdict.hash, verdict.hash_kind, verdict.ip_summed)
+            self._plain[hdr] = (self._appends[ring.index], verdict.hash, verdict.hash_kind, verdict.ip_summed)
         ring.frames.append(skb)
 
     def settle_refused(self, until_ns: int) -> None:
