@@ -40,6 +40,7 @@ class Arrivals:
     """Frames of `wire` on their way to `rings`. Nothing here counts as arrived before its time is looked at."""
 
     __slots__ = (
+        "_appends",
         "_dev",
         "_frame_bytes_max",
         "_ledger",
