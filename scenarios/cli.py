@@ -355,6 +355,9 @@ def _check_output(path: str | None, option: str) -> None:
             raise ConfigError(f"{option}: {shown(path)} is a directory, write a file's name")
         if not target.parent.is_dir():
             raise ConfigError(f"{option}: there is no directory {shown(str(target.parent))}")
+        written = target if target.exists() else target.parent
+        if not os.access(written, os.W_OK):
+            raise ConfigError(f"{option}: {shown(str(written))} may not be written")
     except ValueError as error:
         raise ConfigError(f"{option}: {shown(path)} is no file's name ({error})") from error
 

@@ -76,7 +76,7 @@ def _output(path: Path | None) -> Iterator[TextIO]:
                 yield file
             mask = os.umask(0)
             os.umask(mask)
-            os.chmod(name, 0o666 & ~mask)
+            os.chmod(name, target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~mask)
             os.replace(name, target)
         except BaseException:
             Path(name).unlink(missing_ok=True)

@@ -316,6 +316,32 @@ def test_a_symlink_stays_and_its_file_is_written_with_the_umask(tmp_path: Path) 
     assert len(list(tmp_path.iterdir())) == 4
 
 
+def test_a_file_that_is_written_anew_keeps_its_mode(tmp_path: Path) -> None:
+    file = tmp_path / "private"
+    file.write_text("old")
+    file.chmod(0o600)
+    assert softnet(*SHORT, "--json", "-o", str(file)).returncode == 0
+    assert json.loads(file.read_text())
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("option", ["--output", "--svg"])
+def test_what_may_not_be_written_is_told_before_the_run(
+    option: str, calls: list[Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[Path] = []
+
+    def refuse(path: Path, mode: int) -> bool:  # root, who may run this, is refused nothing
+        asked.append(path)
+        return mode != os.W_OK
+
+    monkeypatch.setattr("scenarios.cli.os.access", refuse)
+    assert cli.main(["run", "rss-4", option, str(tmp_path / "a")]) == 2
+    assert capsys.readouterr().err == f"softnet: {option}: {tmp_path} may not be written\n"
+    assert asked == [tmp_path]
+    assert not calls
+
+
 @pytest.mark.parametrize(
     ("line", "name", "reason"),
     [
