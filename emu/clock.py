@@ -281,9 +281,7 @@ class Clock:
 
     def _only_samplers(self) -> bool:
         """Nobody waits for a turn but those who look on: nothing is left to happen."""
-        return all(
-            actor.kind == KIND_SAMPLER for _, _, _, version, actor in self._heap if version == actor.version
-        )
+        return all(actor.kind == KIND_SAMPLER for _, _, _, version, actor in self._heap if version == actor.version)
 
     def _grant(self, actor: Actor) -> None:
         heapq.heappop(self._heap)

@@ -53,6 +53,7 @@ class GroShape:
         "held_key",
         "held_key_hash",
         "held_key_vlan",
+        "held_plainly",
         "holds",
         "ip_id_rule",
         "ipv6",
@@ -80,6 +81,8 @@ class GroShape:
         self.held_key_hash = -1
         self.held_key_vlan = -1
         """`held_key` is `key` behind a raw hash and a stripped tag: those of the last frame, as they seldom change (see `key_for`)."""
+        self.held_plainly = False
+        """`holds` and not `special`, known since `key_for` was last called: all that most packets need to know, side by side in memory."""
         self.match = b""
         self.word = 0
         """TCP's 32-bit word of data offset, flags and window, for frag-list GRO, which compares all of it."""
@@ -111,5 +114,6 @@ class GroShape:
         """`key` behind the raw hash (32 bits) and the stripped tag (-1: none): what a NAPI's held packets are found by (G2)."""
         self.held_key_hash = raw_hash
         self.held_key_vlan = vlan_tci
+        self.held_plainly = self.holds and not self.special
         self.held_key = raw_hash.to_bytes(4, "big") + (vlan_tci + 1).to_bytes(5, "big") + self.key
         return self.held_key

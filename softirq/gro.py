@@ -203,7 +203,7 @@ def napi_gro_receive_burst(sd: SoftnetData, napi: Napi, skbs: list[Skb], queue: 
         skb.rx_queue = queue
         now_ns += driver_rx_ns
         shape = skb.hdr.gro_shape
-        if plain and shape is not None and shape.holds and not shape.special and skb.ip_summed == CHECKSUM_UNNECESSARY:
+        if plain and shape is not None and shape.held_plainly and skb.ip_summed == CHECKSUM_UNNECESSARY:
             number = skb.hash
             if shape.held_key_hash == number and shape.held_key_vlan == skb.vlan_tci:
                 key = shape.held_key
