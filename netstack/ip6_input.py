@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from emu.dropreason import DropReason
 from emu.headers import IPPROTO_FRAGMENT, IPPROTO_ICMPV6, IPPROTO_NONE, IPPROTO_TCP, IPPROTO_UDP
 from emu.skb import PACKET_HOST, PACKET_OTHERHOST, Skb
-from netstack.list_path import Straight, rcv_list, rcv_queue
+from netstack.list_path import Straight, rcv_list
 from netstack.route import LOCAL, LOOPBACK6, MULTICAST, UNREACHABLE
 from netstack.sock import checksum_ns, summed_bytes
 
@@ -68,7 +68,7 @@ class Ip6Input:
 
     def ipv6_queue_rcv(self, sd: SoftnetData, skbs: list[Skb], lead_ns: int, waits: list[int]) -> None:
         """ipv6_rcv for packets of a backlog, one after the other (`PacketType.queue_func`)."""
-        self._count(rcv_queue(sd, skbs, lead_ns, waits, self._ipv6_rcv_ns, self._fast, self._rcv, self._net.clock))
+        self._count(rcv_list(sd, skbs, self._ipv6_rcv_ns, self._fast, self._rcv, self._net.clock, waits, lead_ns))
 
     def _count(self, straight: Straight) -> None:
         if straight.skbs:

@@ -13,7 +13,7 @@ from emu.dropreason import DropReason
 from emu.headers import IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP
 from emu.skb import PACKET_HOST, PACKET_OTHERHOST, Skb
 from netstack.ip_options import BAD, SOURCE_ROUTED, compile_options
-from netstack.list_path import Straight, rcv_list, rcv_queue
+from netstack.list_path import Straight, rcv_list
 from netstack.route import BROADCAST, LOCAL, MARTIAN, MULTICAST, UNREACHABLE
 from netstack.sock import checksum_ns, summed_bytes
 
@@ -73,7 +73,7 @@ class IpInput:
 
     def ip_queue_rcv(self, sd: SoftnetData, skbs: list[Skb], lead_ns: int, waits: list[int]) -> None:
         """ip_rcv for packets of a backlog, one after the other (`PacketType.queue_func`)."""
-        self._count(rcv_queue(sd, skbs, lead_ns, waits, self._ip_rcv_ns, self._fast, self._rcv, self._net.clock))
+        self._count(rcv_list(sd, skbs, self._ip_rcv_ns, self._fast, self._rcv, self._net.clock, waits, lead_ns))
 
     def _count(self, straight: Straight) -> None:
         if straight.skbs:

@@ -1,4 +1,8 @@
-"""A connection whose in-kernel user takes the data in softirq, as soon as it is in order."""
+"""A connection whose in-kernel user takes the data in softirq, as soon as it is in order.
+
+Models: delivery in order, gaps, the end of the stream, through `TcpSocket`; data in order at once.
+Leaves out: header prediction's counters (T3: TCPHPHits), and what a reader's socket notes for RFS (T5, R15): nobody reads here.
+"""
 
 from __future__ import annotations
 
