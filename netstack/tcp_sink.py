@@ -28,8 +28,7 @@ class TcpSink(TcpSocket):
         super().__init__(stack, flow, rcvbuf_bytes, rcv_nxt)
         self.rcv_ns += stack.net.costs.skb_free_ns
         self._straight = rcv_nxt
-        """What rcv_nxt is while nothing is out of order, finished or closed; else -1. `rcv_nxt` itself follows when the ordinary way
-        is gone: one store less a packet, in a place far from the others."""
+        """rcv_nxt while nothing is out of order, finished or closed; else -1."""
 
     def deliver(self, stamp_ns: int, sender: Cpu, skb: Skb) -> None:
         """Take the next data in order at once; anything else goes the ordinary way."""
@@ -37,14 +36,12 @@ class TcpSink(TcpSocket):
         if seq == self._straight and (skb.hdr.tcp_flags | skb.tcp_flags_merged) & PREDICTED_FLAGS == TCP_ACK:
             size = skb.payload_bytes
             if size:
-                self._straight = (seq + size) & SEQ_MASK
+                self._straight = self.rcv_nxt = (seq + size) & SEQ_MASK
                 self.read_bytes += size
                 self.ledger.read_frames += skb.frames
                 self._latency_protocol.append(stamp_ns - skb.stage_ns)
                 self._latency_total.append(stamp_ns - skb.arrived_ns)
                 return
-        if self._straight >= 0:
-            self.rcv_nxt = self._straight
         self.copied_seq = self.rcv_nxt
         self.right_edge = (self.rcv_nxt + self._window_bytes) & SEQ_MASK
         super().deliver(stamp_ns, sender, skb)
