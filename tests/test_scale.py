@@ -189,18 +189,18 @@ class Gauge:
 
 @pytest.mark.parametrize(("load", "rate_pps", "packets"), [(udp_load, 3_500_000, 100_000), (tcp_load, 400_000, 60_000)])
 def test_memory_does_not_grow_with_the_packets(load: Callable[[int], str], rate_pps: int, packets: int) -> None:
-    built = make(load(packets))
+    built = make(load(packets * 21 // 20))
     machine = built.machine
     tenth_ns = SECOND_NS * packets // rate_pps // 10
     gauge = Gauge(10 * tenth_ns)
     machine.add(Sampler(machine.rank(), machine.clock, tenth_ns, gauge.look))
     try:
-        trio.run(machine.run, built.until_ns)
+        trio.run(machine.run, 10 * tenth_ns)
     finally:
         tracemalloc.stop()
-    assert finish(built).totals.arrived_frames == packets
-    assert len(gauge.blocks) >= 10
+    assert finish(built).totals.arrived_frames >= packets * 19 // 20
+    assert len(gauge.blocks) == 10
     # A frame that was kept would take a block and 200 bytes at least.
     assert fmean(gauge.blocks[5:10]) - fmean(gauge.blocks[:5]) < packets // 2 // 2
-    # What a ring and a chunk of arrivals hold at most, and less than that for each frame.
-    assert 0 < gauge.kept_bytes < 2_000_000 + 150 * packets // 10
+    # What a ring and a chunk of arrivals hold, and no more: every frame of the last tenth kept would be 200 bytes each at least.
+    assert 0 < gauge.kept_bytes < 100 * packets // 10
