@@ -74,8 +74,10 @@ def find(places: Iterable[str]) -> list[Path]:
                 if not inside:
                     raise InputFileError(f"{place}: no {' or '.join(SUFFIXES)} file in this folder")
                 found += inside
-            elif path.exists():
+            elif path.is_file():
                 found.append(path)
+            elif path.exists():
+                raise InputFileError(f"{place}: neither a file nor a folder")
             else:
                 raise InputFileError(f"{place}: there is no such file or folder")
         except (OSError, ValueError) as error:

@@ -65,7 +65,7 @@ def _player(recording: Recording, name: str, body: Any, table: HeaderTable) -> P
     names: set[str] = set()
     for number, op in enumerate(case.log):
         if op.op not in OPS:
-            raise NotJudged(f"log {number}: softnet does not know the step {op.op[:40]!r}")
+            raise Impossible(f"log {number}: there is no step {op.op[:40]!r}")
         if op.op == "socket":
             names.add(op.name)
         elif op.op in ("send", "read") and op.name not in names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import lzma
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -219,3 +220,46 @@ def test_the_first_difference_is_found_however_deep(expected: object, got: objec
     with pytest.raises(Differs) as caught:
         expect("x", expected, got, "no rule")
     assert caught.value.at == "x" + place
+
+
+def drop_step(data: dict[str, Any]) -> None:
+    data["cases"]["rps_10_to_own_cpu"]["order"] = []
+
+
+def lose_a_cpu(data: dict[str, Any]) -> None:
+    case = data["cases"]["rps_held_cpu_two_batches"]
+    case["order"] = [entry for entry in case["order"] if not entry.endswith(":2")]
+
+
+def lose_the_held(data: dict[str, Any]) -> None:
+    data["cases"]["overflow_twice_while_held"]["delta_while_held"] = []
+
+
+def count_too_many_ipis(data: dict[str, Any]) -> None:
+    data["cases"]["rps_200_to_cpu2"]["delta"]["2"]["9"] = 500
+
+
+def count_a_squeeze_that_cannot_be(data: dict[str, Any]) -> None:
+    data["cases"]["rps_200_to_cpu2"]["delta"]["2"]["2"] = 77
+
+
+def lose_the_ipis(data: dict[str, Any]) -> None:
+    del data["cases"]["rps_200_to_cpu2"]["delta"]["2"]["9"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [drop_step, lose_a_cpu, lose_the_held, count_too_many_ipis, count_a_squeeze_that_cannot_be, lose_the_ipis],
+)
+def test_what_a_race_or_a_hold_leaves_open_is_still_bounded(damage: Change, tmp_path: Path) -> None:
+    data = golden("softnet")
+    damage(data)
+    assert main(["conform", write(tmp_path, data)]) == 1
+
+
+def test_an_unknown_step_of_a_log_and_a_pipe_cannot_be_read(tmp_path: Path) -> None:
+    data = golden("rfs")
+    data["cases"]["follow_reader"]["log"][0]["op"] = "Xread"
+    assert main(["conform", write(tmp_path, data)]) == 3
+    os.mkfifo(tmp_path / "pipe.json")
+    assert main(["conform", str(tmp_path / "pipe.json")]) == 3
