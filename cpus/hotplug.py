@@ -2,7 +2,7 @@
 
 Models: the order of a CPU's death (it finishes what it does, its processes and interrupts leave, then others adopt its work) and birth.
 Leaves out: the states of the kernel's hotplug machine in between; frozen tasks.
-Source: kernel.md section 4.5 R6, R10; kernel/cpu.c for the order of events.
+Source: rules of section 4.5 R6, R10; kernel/cpu.c for the order of events.
 
 Upper floors add what they own to `on_dead` and `on_online`; the NIC moves vectors, softirq adopts backlogs.
 """

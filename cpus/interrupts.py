@@ -1,6 +1,6 @@
 """What reaches a CPU from outside: hard interrupts, inter-processor interrupts, wake-ups, timers, by time of arrival.
 
-Models: a message is taken at its stamp if the CPU is open, else at the end of what it does (DESIGN: three ways to wait).
+Models: a message is taken at its stamp if the CPU is open, else at the end of what it does (three ways to wait, docs/architecture.md).
 Leaves out: nested hard interrupts, NMIs.
 """
 

@@ -2,7 +2,7 @@
 
 Models: weights, virtual run time, a slice, wake-up preemption (K9), a sleeper's placement, pinned processes and processes free to move.
 Leaves out: load balancing of running processes, groups, deadlines, real-time classes.
-Source: kernel.md S3, S8, K9; kernel/sched/fair.c (6.1) for the shape of the rules. Numbers are the kernel's unscaled defaults.
+Source: rules S3, S8, K9; kernel/sched/fair.c (6.1) for the shape of the rules. Numbers are the kernel's unscaled defaults.
 """
 
 from __future__ import annotations

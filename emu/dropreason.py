@@ -1,6 +1,6 @@
 """Why a packet was dropped: the kernel's drop reasons under their names, and ours for what happens outside the kernel.
 
-Source: include/net/dropreason-core.h (6.9); kernel.md sections 4, 7-10. Members that start with NIC_ or EMU_ are ours: the kernel
+Source: include/net/dropreason-core.h (6.9); rules of sections 4, 7-10. Members that start with NIC_ or EMU_ are ours: the kernel
 never sees those frames (a device counts them), or has no reason of its own.
 """
 

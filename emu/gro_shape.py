@@ -2,7 +2,7 @@
 
 Models: the sets of header fields by which GRO tells "same flow", "may merge" and "not worth comparing" (G9-G14, G21, K8).
 Leaves out: what moves from frame to frame (IP id, sequence number, payload), which the merge functions look at.
-Source: kernel.md section 6.
+Source: rules of section 6.
 
 The kernel compares a new packet's fields with those of up to eight held ones. Here those fields are gathered into two byte
 strings: `key` (differs: another flow) and `match` (differs: the same flow, but the held packet must go). All of it follows from

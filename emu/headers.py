@@ -2,7 +2,7 @@
 
 Models: Ethernet II, 802.3 and LLC/SNAP, one or two VLAN tags, ARP, IPv4 with options, IPv6 with extension headers, TCP, UDP, ICMP.
 Leaves out: IPv6 jumbograms; what lies inside a tunnel (GRO's tunnel handlers parse that again).
-Source: RFC 791, 793, 768, 8200; kernel.md sections 7-10 for which defect is noticed, and in which order.
+Source: RFC 791, 793, 768, 8200; rules of sections 7-10 for which defect is noticed, and in which order.
 
 A frame is split in two. What all frames of a flow usually share (addresses, ports, flags, window, options, defects) is a
 `Headers`; what moves from frame to frame (length, IP id, sequence number) is in `Frame`. `HeaderTable` interns `Headers`, so that

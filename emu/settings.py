@@ -3,7 +3,7 @@
 Models: names, defaults, limits and side effects of /proc/sys/net/core. A value written there is what the next packet
 sees: the hot path reads the attributes.
 Leaves out: sysctls that nothing on the receive path reads.
-Source: Linux 6.9, net/core/sysctl_net_core.c and net/core/hotdata.c (kernel.md section 1); the lower bound of the
+Source: Linux 6.9, net/core/sysctl_net_core.c and net/core/hotdata.c (rules of section 1); the lower bound of the
 dev_weight trio is of January 2025 (6.14) and in every stable release since.
 """
 

@@ -1,7 +1,7 @@
 """sk_buff: one packet (or, after GRO, several) on its way up.
 
 Models: the fields that the receive path decides by. Leaves out: paged data as such (`segments` remembers what was merged), dst, conntrack.
-Source: include/linux/skbuff.h (6.9), kernel.md U9-U12, G24-G25.
+Source: include/linux/skbuff.h (6.9), rules U9-U12, G24-G25.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Models: G9-G11: what IPv4 turns away, which header fields make a flow and which end one.
 Leaves out: ESP.
-Source: net/ipv4/af_inet.c inet_gro_receive (6.1, 6.9); kernel.md section 6.2.
+Source: net/ipv4/af_inet.c inet_gro_receive (6.1, 6.9); rules of section 6.2.
 """
 
 from __future__ import annotations

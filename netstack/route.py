@@ -3,7 +3,7 @@
 Models: local, broadcast and multicast destinations, martian sources and destinations; AnyIP (`any_is_local`).
 Leaves out: forwarding, reverse-path filtering, multicast memberships other than addresses in a device's local_addresses and
 all-hosts/all-nodes.
-Source: net/ipv4/route.c ip_route_input_slow, net/ipv6/route.c (6.9); kernel.md section 8, K2.
+Source: net/ipv4/route.c ip_route_input_slow, net/ipv6/route.c (6.9); rules of section 8, K2.
 """
 
 from __future__ import annotations

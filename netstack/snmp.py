@@ -2,7 +2,7 @@
 
 Models: the counters that the receive path and its answers move; every other column of a table reads 0.
 Leaves out: per-CPU halves (a read sums them anyway), per-device IPv6 tables, the TcpExt names that nothing here moves.
-Source: net/ipv4/proc.c, net/ipv6/proc.c (6.9); kernel.md sections 8-10 and 14b.
+Source: net/ipv4/proc.c, net/ipv6/proc.c (6.9); rules of sections 8-10 and 14b.
 """
 
 from __future__ import annotations

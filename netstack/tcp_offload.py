@@ -2,7 +2,7 @@
 
 Models: G12-G18: which segments merge, which end the held packet, which may be held; frag-list GRO for TCP from 6.12 on.
 Leaves out: TLS-decrypted segments, segments that the device merged.
-Source: net/ipv4/tcp_offload.c (6.1, 6.9, 6.12, 6.18); kernel.md section 6.3.
+Source: net/ipv4/tcp_offload.c (6.1, 6.9, 6.12, 6.18); rules of section 6.3.
 """
 
 from __future__ import annotations

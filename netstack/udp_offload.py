@@ -2,7 +2,7 @@
 
 Models: G19-G21: who may merge at all (UDP_GRO sockets, rx-udp-gro-forwarding, rx-gro-list), and the segment rules.
 Leaves out: UDP tunnels (VXLAN, FOU, GUE): without a tunnel socket they pass as plain UDP.
-Source: net/ipv4/udp_offload.c (6.1, 6.9); kernel.md section 6.4.
+Source: net/ipv4/udp_offload.c (6.1, 6.9); rules of section 6.4.
 """
 
 from __future__ import annotations

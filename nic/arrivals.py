@@ -2,7 +2,7 @@
 
 Models: frame checks (FCS, length), the verdict of `nic.steering` for each frame, the device's error counters.
 Leaves out: flow control.
-Source: kernel.md section 5, C5, C9; ethernet/intel/ice (6.9) for lengths.
+Source: rules of section 5, C5, C9; ethernet/intel/ice (6.9) for lengths.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Models: /proc/irq/N/*, /sys/class/net/IF/{mtu,address,statistics/*}, the rows of /proc/interrupts for device vectors and IPIs.
 Leaves out: /proc/irq/N/{node,spurious}, counters of events that cannot happen here (they read 0).
-Source: kernel/irq/proc.c, net/core/net-sysfs.c, arch/x86/kernel/irq.c (6.9); kernel.md S13, S14.
+Source: kernel/irq/proc.c, net/core/net-sysfs.c, arch/x86/kernel/irq.c (6.9); rules S13, S14.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Models: C3-C7: the budget split over rings, write-back-on-ITR when the poll is not finished, completion, DIM, refill at the end of a
 clean, eth_type_trans; hash, checksum state and VLAN tag handed to the skb were decided when the frame was steered (`nic.steering`).
 Leaves out: transmit rings, XDP, page recycling, failed allocations, netpoll.
-Source: drivers/net/ethernet/intel/ice (6.9); kernel.md section 11.
+Source: drivers/net/ethernet/intel/ice (6.9); rules of section 11.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Models: C1 (2 us granularity, at most 8160 us), C11 (dynamic interrupt moderation as ice uses it: profiles, samples, the search), C12.
 Leaves out: rx-frames (ice has none), INTRL, the delay of the work item that applies a profile.
-Source: kernel.md C1, C4, C11-C13; lib/dim and ethernet/intel/ice (6.9) for what is decided, not how it is written.
+Source: rules C1, C4, C11-C13; lib/dim and ethernet/intel/ice (6.9) for what is decided, not how it is written.
 """
 
 from __future__ import annotations

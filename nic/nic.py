@@ -2,7 +2,7 @@
 
 Models: rings and vectors of one device, when it interrupts, what changes with a setting; a receive side that is advanced lazily.
 Leaves out: transmit, flow control, bus and DMA delays, flow director.
-Source: kernel.md sections 5 and 11, S13, S14; drivers/net/ethernet/intel/ice (6.9).
+Source: rules of sections 5 and 11, S13, S14; drivers/net/ethernet/intel/ice (6.9).
 
 Arrivals are open-loop. They are generated in chunks ahead of time and steered to the list of their ring; they arrive when somebody
 looks at a time (a poll, a sample, a control write). So a loaded NIC, whose vectors are masked, takes no turn at all: the polls

@@ -2,7 +2,7 @@
 
 Models: the fields that are hashed for each kind of traffic (ethtool's rx-flow-hash), the Toeplitz key, the indirection table.
 Leaves out: several RSS contexts, symmetric hashes, hashing of what lies inside a tunnel.
-Source: kernel.md H5-H8, C5; recordings of a virtio NIC with RSS.
+Source: rules H5-H8, C5; recordings of a virtio NIC with RSS.
 """
 
 from __future__ import annotations

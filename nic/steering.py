@@ -3,7 +3,7 @@
 Models: the MAC filter and promiscuous mode, RSS, checksum offload, VLAN stripping, eth_type_trans's packet type. Decided once per
 `Headers` and remembered; `forget` after any setting changed.
 Leaves out: flow director filters.
-Source: kernel.md C5, H5-H8; ethernet/intel/ice ice_rx_csum (6.9) for which frames it vouches for.
+Source: rules C5, H5-H8; ethernet/intel/ice ice_rx_csum (6.9) for which frames it vouches for.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Models: the hash of RSS over addresses and ports, for keys of any length the input fits under (40 and 52 bytes in practice).
 Leaves out: symmetric variants.
-Source: the RSS specification's published hashes; kernel.md H5, H6.
+Source: the RSS specification's published hashes; rules H5, H6.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Models: S13 (one CPU of the mask: the online one with most free vectors, the lowest on a tie), S14 (names and affinity hints), the
 armed and the masked state (C2), write-back-on-ITR (C4), counts per CPU as in /proc/interrupts.
 Leaves out: managed affinity, vectors reserved for other devices (every CPU starts with the same number free).
-Source: kernel/irq/matrix.c, arch/x86/kernel/apic/vector.c, kernel/irq/manage.c (6.9); kernel.md S13, S14, C2-C4.
+Source: kernel/irq/matrix.c, arch/x86/kernel/apic/vector.c, kernel/irq/manage.c (6.9); rules S13, S14, C2-C4.
 """
 
 from __future__ import annotations

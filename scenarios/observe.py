@@ -1,6 +1,6 @@
 """A snapshot of a built machine: every number copied out of its owner as of one virtual time.
 
-Models: DESIGN's sampler: CPUs that worked ahead are cut at the time of the sample, idle ones run up to it.
+Models: the sampler's view: CPUs that worked ahead are cut at the time of the sample, idle ones run up to it.
 Leaves out: rates and views, which `monitor` makes of snapshots.
 """
 

@@ -1,6 +1,6 @@
 """The pace of a live run: virtual time may not run ahead of wall time times speed. Pause, step and speed never change a result.
 
-Models: DESIGN's live mode. Leaves out: anything that decides; a run without a pace gives the same bytes.
+Models: a pace for watching. Leaves out: anything that decides; a run without a pace gives the same bytes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The control files that softirq owns: steering and NAPI settings per device, sysctls that need a reaction, softnet_stat.
 
-Source: net/core/net-sysfs.c, net/core/sysctl_net_core.c, net/core/net-procfs.c (6.1, 6.9); kernel.md R10, R11, F4, K7, section 13.
+Source: net/core/net-sysfs.c, net/core/sysctl_net_core.c, net/core/net-procfs.c (6.1, 6.9); rules R10, R11, F4, K7, section 13.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Models: per-queue RPS maps and flow tables, features, statistics, GRO limits, the operations that drivers provide.
 Leaves out: upper devices (VLAN, bridge, bond), transmit.
-Source: include/linux/netdevice.h, net/core/net-sysfs.c (6.9); kernel.md B7, D3, P7, R1.
+Source: include/linux/netdevice.h, net/core/net-sysfs.c (6.9); rules B7, D3, P7, R1.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Models: G1-G7, G18: buckets by raw hash, eviction of the oldest, completion, rx_list and its batches. What belongs to one flow
 and what may merge is the protocols' business: `netstack` registers a `PacketOffload` for each ethertype.
 Leaves out: packets that the device merged (G3), skb metadata and conntrack (slow_gro in G2), generic XDP.
-Source: net/core/gro.c, include/net/gro.h (6.9); kernel.md section 6.
+Source: net/core/gro.c, include/net/gro.h (6.9); rules of section 6.
 
 In a bucket at most one packet has a given hash, flow and tag: a packet that finds such a one either merges, replaces it or passes. So the
 kernel's scan of up to eight is one dictionary look-up here; a dictionary keeps the order in which they were held.

@@ -2,7 +2,7 @@
 
 Models: G22-G25: gro_max_size, BIG TCP, page fragments up to 17, frag_list, truesize; frag-list GRO.
 Leaves out: page_pool mixtures (all skbs of a NAPI come from one pool), zero-copy skbs, GSO skbs from the device.
-Source: net/core/gro.c, net/ipv4/udp_offload.c (6.9); kernel.md section 6.5.
+Source: net/core/gro.c, net/ipv4/udp_offload.c (6.9); rules of section 6.5.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class RpsDevFlowTable:
         self.cpu = [RPS_NO_CPU] * entries
         self.last_qtail = [0] * entries
         self.posted_ns = [-1] * entries
-        """When the flow was last posted: outstanding for whoever has not synchronised since (DESIGN: visibility)."""
+        """When the flow was last posted: outstanding for whoever has not synchronised since (docs/architecture.md, visibility)."""
         self.filter = [RPS_NO_FILTER] * entries
 
     def slot(self, flow_hash: int) -> int:

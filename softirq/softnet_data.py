@@ -1,6 +1,6 @@
 """softnet_data: the private receive state of one CPU. No other CPU touches it; what others may see of it is named.
 
-Source: include/linux/netdevice.h (6.9), struct softnet_data; kernel.md sections 3, 4, 13.
+Source: include/linux/netdevice.h (6.9), struct softnet_data; rules of sections 3, 4, 13.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class SoftnetData:
         self.squeeze_with_work_left = 0
         self.ipis_sent = 0
         self.net_rx_actions = 0
-        # what others may see: the head as of the end of the last stretch of work (Visibility, DESIGN 4)
+        # what others may see: the head as of the end of the last stretch of work (visibility, docs/architecture.md)
         self.input_queue_head = 0
         self._head_shown = 0
         self._head_before = 0
