@@ -16,6 +16,7 @@ from emu.errors import CaptureError, ConfigError, ControlError
 from emu.headers import HeaderTable
 from emu.profiles import profile_for
 from emu.rules import rules_for
+from netstack import controls as netstack_controls
 from netstack.stack import NetStack
 from nic import controls as nic_controls
 from nic.nic import Nic
@@ -90,6 +91,7 @@ def build(scenario: Scenario, origin: Origin, seed: int, machine_class: type[Mac
     stack = NetStack(machine.net, machine.random("socket tables").getrandbits(32))
     nic = _build_nic(scenario, origin, machine, dev, Wire(_sources(scenario, recording, table, dev, seed)))
     softirq_controls.contribute_device(machine.tree, machine.net, dev)
+    netstack_controls.contribute(machine.tree, stack.snmp)
     nic_controls.contribute(machine.tree, nic)
     nic_controls.contribute_interrupts(machine.tree, machine.net, machine.cpus, [nic])
     _apply_settings(scenario, origin, machine)
