@@ -25,6 +25,7 @@ from nic.vector import VectorMatrix
 from nic.wire import Wire
 from scenarios.applications import AppThread
 from scenarios.cpusets import vector_masks
+from scenarios.damage import DamagedSource
 from scenarios.flows import FlowSet
 from scenarios.machine import Machine
 from scenarios.origin import Origin, SettingPath
@@ -188,7 +189,7 @@ def _playback(scenario: Scenario, capture: Capture, recording: Recording) -> Pla
 
 def _synthetic(
     scenario: Scenario, index: int, traffic: Traffic, table: HeaderTable, dev: NetDevice, seed: int
-) -> SyntheticSource:
+) -> Source:
     name = scenario.traffic_name(index)
     flows = FlowSet(
         table,
@@ -205,7 +206,7 @@ def _synthetic(
         where=name,
     )
     trains = traffic.pattern == "trains"
-    return SyntheticSource(
+    source = SyntheticSource(
         flows,
         _timing(traffic, traffic_rng(seed, name, "times"), name),
         _sizes(traffic, traffic_rng(seed, name, "sizes"), name),
@@ -217,6 +218,7 @@ def _synthetic(
         train_frames=traffic.train if trains else 1,
         where=name,
     )
+    return DamagedSource(source, traffic.damaged, traffic_rng(seed, name, "damage")) if traffic.damaged else source
 
 
 def _timing(traffic: Traffic, rng: random.Random, where: str) -> Timing:

@@ -197,6 +197,8 @@ class Traffic(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
     """Destination port, or several that the flows are dealt to in turn."""
     tcp_timestamps: bool = False
     """TCP frames carry the timestamp option."""
+    damaged: Annotated[float, Meta(ge=0, le=1)] = 0
+    """Part of the frames that arrive with a wrong check sequence (FCS): the NIC counts and drops them."""
 
     @property
     def dst_ports(self) -> tuple[int, ...]:
