@@ -44,23 +44,8 @@ class Ip6Input:
         self._skb_free_ns = net.costs.skb_free_ns
 
     def ipv6_rcv(self, sd: SoftnetData, skb: Skb) -> None:
-        """One packet from the demux: a backlog's way, so as straight as the list path."""
-        cpu = sd.cpu
-        now_ns = cpu.local_now_ns
-        skb.stage_ns = now_ns
-        sock = self._fast.get(skb.hdr)
-        if sock is None or not skb.ip_summed or skb.pkt_type or (skb.gso_segs > 1 and not sock.gro):
-            cpu.local_now_ns = now_ns + self._ipv6_rcv_ns
-            self._rcv(sd, skb)
-            return
-        cpu.local_now_ns = now_ns + self._ipv6_rcv_ns + sock.rcv_ns
-        ip6 = self._ip6
-        ip6.InReceives += 1
-        ip6.InDelivers += 1
-        ip6.InOctets += skb.len_bytes
-        ip6.InNoECTPkts += skb.gso_segs or 1
-        self._tcp.InSegs += sock.in_segs
-        self._post(cpu, sock, skb)
+        """One packet from the demux: a list of one."""
+        self._count(rcv_list(sd, [skb], self._ipv6_rcv_ns, self._fast, self._rcv, self._net.clock))
 
     def ipv6_list_rcv(self, sd: SoftnetData, skbs: list[Skb]) -> None:
         """A sublist from the demux: all header checks are paid first, as in IpInput."""

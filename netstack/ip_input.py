@@ -48,24 +48,8 @@ class IpInput:
         self._skb_free_ns = net.costs.skb_free_ns
 
     def ip_rcv(self, sd: SoftnetData, skb: Skb) -> None:
-        """One packet from the demux: a backlog's way, so as straight as the list path."""
-        cpu = sd.cpu
-        now_ns = cpu.local_now_ns
-        skb.stage_ns = now_ns
-        sock = self._fast.get(skb.hdr)
-        if sock is None or not skb.ip_summed or skb.pkt_type or (skb.gso_segs > 1 and not sock.gro):
-            cpu.local_now_ns = now_ns + self._ip_rcv_ns
-            self._rcv(sd, skb)
-            return
-        cpu.local_now_ns = now_ns + self._ip_rcv_ns + sock.rcv_ns
-        ip = self._ip
-        ip.InReceives += 1
-        ip.InDelivers += 1
-        ext = self._ext
-        ext.InOctets += skb.len_bytes
-        ext.InNoECTPkts += skb.gso_segs or 1
-        self._tcp.InSegs += sock.in_segs
-        self._post(cpu, sock, skb)
+        """One packet from the demux: a list of one."""
+        self._count(rcv_list(sd, [skb], self._ip_rcv_ns, self._fast, self._rcv, self._net.clock))
 
     def ip_list_rcv(self, sd: SoftnetData, skbs: list[Skb]) -> None:
         """A sublist from the demux (D4). All header checks are paid first, then packet by packet what comes behind (IP2)."""

@@ -70,12 +70,13 @@ async def net_rx_action(sd: SoftnetData) -> None:
         if budget <= 0 or out_of_time:
             sd.time_squeeze += 1
             if budget <= 0:
+                cause = "budget"
                 sd.squeeze_budget += 1
             else:
+                cause = "time"
                 sd.squeeze_time += 1
             left = position < len(polling) or bool(sd.poll_list) or bool(repoll)
             sd.squeeze_with_work_left += left
-            cause = "budget" if budget <= 0 else "time"
             net.events.note(
                 cpu.local_now_ns,
                 sd.index,
