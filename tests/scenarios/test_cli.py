@@ -335,7 +335,7 @@ def test_what_may_not_be_written_is_told_before_the_run(
         asked.append(path)
         return mode != os.W_OK
 
-    monkeypatch.setattr("scenarios.cli.os.access", refuse)
+    monkeypatch.setattr("scenarios.commands.outputs.os.access", refuse)
     assert cli.main(["run", "rss-4", option, str(tmp_path / "a")]) == 2
     assert capsys.readouterr().err == f"softnet: {option}: {tmp_path} may not be written\n"
     assert asked == [tmp_path]

@@ -1,0 +1,1 @@
+"""The commands of `softnet`, one a file. What a command needs is imported when it runs, so that `--help` stays quick."""
