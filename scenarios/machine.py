@@ -18,6 +18,7 @@ from emu.clock import KIND_END, KIND_SAMPLER, NEVER, Actor, Clock, Pace
 from emu.costs import Costs
 from emu.jiffies import Jiffies
 from emu.ledger import Ledger
+from emu.numa import node_of
 from emu.rules import Rules
 from emu.settings import NetCoreSettings
 from emu.tree import ControlTree
@@ -90,7 +91,9 @@ class Machine:
         )
         dissector = FlowDissector(self.random("flow hash key").randbytes(16))
         self.net = Net(self.clock, rules, costs, self.jiffies, settings, self.ledger, dissector)
-        self.cpus = [self.cpu_class(n, n * nodes // cpus, self.clock, costs, rules, self.jiffies) for n in range(cpus)]
+        self.cpus = [
+            self.cpu_class(n, node_of(n, cpus, nodes), self.clock, costs, rules, self.jiffies) for n in range(cpus)
+        ]
         loopback = NetDevice("lo", LOOPBACK_ADDRESS, 1)
         self.net.devices["lo"] = loopback
         action = NetRxAction(self.net)
