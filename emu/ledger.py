@@ -27,12 +27,19 @@ class Ledger:
         self.holders: dict[str, Callable[[], int]] = {}
         """Name of a place -> how many frames it holds now."""
         self.on_drop: Callable[[Skb, DropReason], None] | None = None
+        self.on_consume: Callable[[Skb], None] | None = None
 
     def drop(self, skb: Skb, reason: DropReason) -> None:
         """kfree_skb_reason: `skb` and all frames in it end here."""
         self.dropped_frames[reason] += skb.frames
         if self.on_drop is not None:
             self.on_drop(skb, reason)
+
+    def consume(self, skb: Skb) -> None:
+        """consume_skb: the kernel is done with `skb`, and all frames in it end here."""
+        self.consumed_frames += skb.frames
+        if self.on_consume is not None:
+            self.on_consume(skb)
 
     def held(self) -> dict[str, int]:
         """Frames held now, by place."""

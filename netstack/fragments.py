@@ -163,9 +163,14 @@ class Fragments:
         queue.ecn |= 1 << (hdr.tos & 3)
         if start == 0:
             queue.first = skb
+        if self._net.trace is not None:
+            self._net.trace.fragment_waits(sd, skb)
         if queue.first is None or not queue.last_in or queue.meat_bytes != queue.len_bytes:
             return None
-        return self._reassemble(queue, queue.first, skb, v6)
+        whole = self._reassemble(queue, queue.first, skb, v6)
+        if whole is not None and self._net.trace is not None:
+            self._net.trace.reassembled(sd, whole, [part for _, _, part in queue.skbs()])
+        return whole
 
     def _refuse(self, skb: Skb, reason: DropReason) -> None:
         self._net.ledger.drop(skb, reason)

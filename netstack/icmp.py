@@ -157,4 +157,4 @@ class IcmpInput:
         self._consume(skb)
 
     def _consume(self, skb: Skb) -> None:
-        self._ledger.consumed_frames += skb.frames
+        self._ledger.consume(skb)

@@ -171,7 +171,7 @@ class IpInput:
             sock = None
         elif protocol == IPPROTO_IGMP:
             sd.cpu.local_now_ns += self._other_rcv_ns
-            self._net.ledger.consumed_frames += skb.frames
+            self._net.ledger.consume(skb)
             sock = None
         else:
             sd.cpu.local_now_ns += self._other_rcv_ns

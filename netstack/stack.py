@@ -85,7 +85,7 @@ class NetStack:
         if skb.pkt_type == PACKET_OTHERHOST:
             self.net.ledger.drop(skb, DropReason.OTHERHOST)
         else:
-            self.net.ledger.consumed_frames += skb.frames
+            self.net.ledger.consume(skb)
 
     # ---------------------------------------------------------------- what applications open
 

@@ -91,7 +91,7 @@ class TcpListener(Socket):
         elif flow in self.requests and flags & TCP_ACK and not flags & TCP_SYN:
             self._third_packet(stamp_ns, sender, skb)
         elif flow in self.stack.tables.finished and not flags & TCP_SYN and not skb.payload_bytes:
-            ledger.consumed_frames += skb.frames
+            ledger.consume(skb)
         elif self.adopts_flows and flags & TCP_ACK and not flags & TCP_SYN:
             self._make_child(stamp_ns, sender, flow, skb.seq).deliver(stamp_ns, sender, skb)
         elif flags & TCP_ACK:
@@ -127,7 +127,7 @@ class TcpListener(Socket):
             self.stack.answers.tcp_synack(skb)
             self.snmp.Tcp.RetransSegs += 1
             self.snmp.TcpExt.TCPSynRetrans += 1
-        self.ledger.consumed_frames += skb.frames
+        self.ledger.consume(skb)
 
     def _conn_request(self, skb: Skb, flags: int) -> None:
         """tcp_conn_request."""
@@ -146,7 +146,7 @@ class TcpListener(Socket):
             self._forget_request(next(iter(requests)))
         requests[skb.hdr.flow] = skb.seq
         self.stack.answers.tcp_synack(skb)
-        self.ledger.consumed_frames += skb.frames
+        self.ledger.consume(skb)
 
     def _third_packet(self, stamp_ns: int, sender: Cpu, skb: Skb) -> None:
         """tcp_check_req: the ACK that completes the handshake, and its data if it has any."""

@@ -65,6 +65,8 @@ class TcpSink(TcpSocket):
                 self.held_frames -= skb.frames
                 self.ledger.read_frames += skb.frames
                 self._latency_total.append(stamp_ns - skb.arrived_ns)
+            if self.net.trace is not None:
+                self.net.trace.read(self, None, segment.skbs, stamp_ns)
             self.read_bytes += (segment.end_seq - segment.fin - self.copied_seq) & SEQ_MASK
             self.copied_seq = segment.end_seq
         self.queue.clear()

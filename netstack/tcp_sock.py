@@ -163,7 +163,8 @@ class TcpSocket(TcpMemory):
         backlog.append(segment)
 
     def _consume(self, segment: Segment) -> None:
-        self.ledger.consumed_frames += segment.frames
+        for skb in segment.skbs:
+            self.ledger.consume(skb)
 
     def _do_rcv(self, stamp_ns: int, cpu: Cpu, segment: Segment) -> None:
         """tcp_v4_do_rcv of an established socket: header prediction, then the slow path's checks in order."""
@@ -336,7 +337,7 @@ class TcpSocket(TcpMemory):
             whole = step == have
             copied = segment.end_seq if whole else (start + step) & SEQ_MASK
             self.copied_seq = copied
-            at = self._next_read
+            first = at = self._next_read
             ends = segment.ends
             while at < len(ends) and not before(copied, ends[at]):
                 skb = segment.skbs[at]
@@ -345,6 +346,8 @@ class TcpSocket(TcpMemory):
                 self.read_messages += 1
                 self.account_read(skb, now_ns)
                 at += 1
+            if self.net.trace is not None:
+                self.net.trace.read(self, cpu, segment.skbs[first:at], now_ns)
             self._next_read = at
             if whole:
                 queue.popleft()

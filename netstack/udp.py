@@ -121,7 +121,7 @@ class UdpInput:
             snmp = self._stack.snmp
             udp = snmp.Udp6 if skb.hdr.version == 6 else snmp.Udp
             udp.IgnoredMulti += 1
-            self._ledger.consumed_frames += skb.frames
+            self._ledger.consume(skb)
             return
         if wrong:
             self._csum_error(sd, skb)

@@ -131,6 +131,8 @@ class UdpSocket(Socket):
             taken.append(skb)
         self.read_messages += len(taken)
         self.recv_ns = recv_ns
+        if taken and self.net.trace is not None:
+            self.net.trace.read(self, cpu, taken, now_ns)
         return taken
 
     def recvmsg(self, process: Process, max_messages: int = 1, block: bool = True) -> Generator[Step, None, list[Skb]]:

@@ -18,6 +18,7 @@ from nic.ring import RX_BUFFER_1536_BYTES, RX_BUFFER_3072_BYTES, RxRing
 
 if TYPE_CHECKING:
     from emu.ledger import Ledger
+    from emu.trace import PacketTrace
     from nic.steering import Steering
     from nic.wire import Wire
     from softirq.device import NetDevice
@@ -52,6 +53,7 @@ class Arrivals:
         "chunk_ns",
         "filtered",
         "generated_ns",
+        "trace",
     )
 
     def __init__(self, dev: NetDevice, ledger: Ledger, steering: Steering, wire: Wire, rings: list[RxRing]) -> None:
@@ -71,6 +73,7 @@ class Arrivals:
         self._appends = [ring.frames.append for ring in rings]
         """One bound method a ring, shared by all headers that go there."""
         self._refused: list[tuple[Skb, DropReason]] = []
+        self.trace: PacketTrace | None = None
         self._use_mtu()
 
     def generate(self, until_ns: int) -> None:
@@ -85,6 +88,8 @@ class Arrivals:
             self.generated_ns = next_ns - 1
             return
         frames = self._wire.fill(target_ns)
+        if self.trace is not None:
+            self.trace.generated(frames)
         self.generated_ns = target_ns
         count = len(frames)
         if count > CHUNK_FRAMES and self.chunk_ns > MIN_CHUNK_NS:

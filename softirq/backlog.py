@@ -175,9 +175,11 @@ async def process_backlog(sd: SoftnetData, quota: int) -> int:
     waits = net.latencies.backlog.pending
     node = cpu.node
     softnet = net.softnet
+    trace = net.trace
+    receive = netif_receive_skb if trace is None else trace.netif_receive_skb
     work = 0
     while True:
-        if process_queue:
+        if process_queue and trace is None:
             done = _process_plainly(sd, quota - work, dequeue_ns, waits)
             work += done
             if done and work >= quota:
@@ -188,7 +190,7 @@ async def process_backlog(sd: SoftnetData, quota: int) -> int:
             sd.input_queue_head += 1
             waits.append(cpu.local_now_ns - skb.stage_ns)
             cpu.local_now_ns += dequeue_ns if softnet[skb.alloc_cpu].cpu.node == node else far_dequeue_ns
-            netif_receive_skb(sd, skb)
+            receive(sd, skb)
             work += 1
             if work >= quota:
                 sd.show_head(cpu.local_now_ns)

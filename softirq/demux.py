@@ -40,7 +40,7 @@ def netif_receive_skb_core(sd: SoftnetData, skb: Skb) -> PacketType | None:
     ptype = net.ptypes.get(protocol)
     if ptype is None:
         if net.taps:
-            net.ledger.consumed_frames += skb.frames
+            net.ledger.consume(skb)
         else:
             skb.dev.statistics.rx_dropped += 1
             net.ledger.drop(skb, DropReason.UNHANDLED_PROTO)

@@ -191,7 +191,9 @@ def napi_gro_receive_burst(sd: SoftnetData, napi: Napi, skbs: list[Skb], queue: 
     waits = sd.net.latencies.ring.pending
     dev = napi.dev
     index = cpu.index
-    plain = dev.gro and not dev.rx_gro_list
+    trace = sd.net.trace
+    receive = napi_gro_receive if trace is None else trace.napi_gro_receive
+    plain = dev.gro and not dev.rx_gro_list and trace is None
     buckets = napi.gro_hash
     now_ns = cpu.local_now_ns
     held = 0
@@ -216,7 +218,7 @@ def napi_gro_receive_burst(sd: SoftnetData, napi: Napi, skbs: list[Skb], queue: 
         napi.gro_held += held
         held = 0
         cpu.local_now_ns = now_ns
-        napi_gro_receive(sd, napi, skb)
+        receive(sd, napi, skb)
         now_ns = cpu.local_now_ns
     napi.gro_held += held
     cpu.local_now_ns = now_ns
@@ -289,7 +291,11 @@ def gro_normal_list(sd: SoftnetData, napi: Napi) -> None:
     napi.delivered_skbs += len(skbs)
     now_ns = sd.cpu.local_now_ns
     sd.net.latencies.gro.pending.extend([now_ns - skb.rx_ns for skb in skbs])
-    netif_receive_skb_list_internal(sd, skbs)
+    trace = sd.net.trace
+    if trace is None:
+        netif_receive_skb_list_internal(sd, skbs)
+    else:
+        trace.netif_receive_skb_list_internal(sd, skbs)
 
 
 def napi_gro_complete(sd: SoftnetData, napi: Napi, held: Skb | GroHeld) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from emu.rules import Rules
     from emu.settings import NetCoreSettings
     from emu.skb import Skb
+    from emu.trace import PacketTrace, PollTrace
     from softirq.device import NetDevice
     from softirq.flow_dissector import FlowDissector
     from softirq.gro import PacketOffload
@@ -124,6 +125,9 @@ class Net:
         self.sock_flow_table: RpsSockFlowTable | None = None
         self.latencies = Latencies()
         self.events = EventLog()
+        self.trace: PacketTrace | None = None
+        """Looks at each packet, and closes the straight ways as a tap does."""
+        self.poll_trace: PollTrace | None = None
 
     @property
     def rps_needed(self) -> bool:

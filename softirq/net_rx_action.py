@@ -40,6 +40,9 @@ async def net_rx_action(sd: SoftnetData) -> None:
     sd.net_rx_actions += 1
     budget = settings.netdev_budget
     time_limit = jiffies.at(cpu.local_now_ns) + jiffies.usecs_to_jiffies(settings.netdev_budget_usecs)
+    trace = net.poll_trace
+    if trace is not None:
+        trace.net_rx_action(sd, time_limit)
     cpu.local_now_ns += net.costs.net_rx_action_ns
     sd.in_net_rx_action = True
     polling, sd.poll_list = sd.poll_list, []
@@ -62,7 +65,11 @@ async def net_rx_action(sd: SoftnetData) -> None:
         position += 1
         if not napi.is_backlog:  # which does so itself
             await cpu.interruptible()
+        if trace is not None:
+            trace.polling(sd, napi)
         work = await napi_poll(sd, napi, repoll)
+        if trace is not None:
+            trace.polled(sd, napi, work)
         await cpu.interruptible()
         net.latencies.fold_if_full()
         budget -= work
@@ -83,6 +90,9 @@ async def net_rx_action(sd: SoftnetData) -> None:
                 f"time_squeeze {sd.time_squeeze} by {cause}, {settings.netdev_budget - budget} of "
                 f"{settings.netdev_budget} polled, {'work' if left else 'no work'} left",
             )
+            if trace is not None:
+                names = [napi.name for napi in polling[position:] + sd.poll_list + repoll]
+                trace.squeezed(sd, cause, budget, names)
             break
     sd.poll_list = polling[position:] + sd.poll_list + repoll
     if sd.poll_list:

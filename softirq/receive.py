@@ -23,11 +23,14 @@ def netif_receive_skb_list_internal(sd: SoftnetData, skbs: list[Skb]) -> None:
     """Steer each skb to a backlog, its own CPU's included (R8); the rest go up the list path here."""
     net = sd.net
     if net.rps_needed:
-        if not net.taps and _steer_plainly(sd, skbs):  # where somebody looks on, each packet takes its steps
+        trace = net.trace
+        # Where somebody looks on, each packet takes its steps.
+        if trace is None and not net.taps and _steer_plainly(sd, skbs):
             return
+        steer = get_rps_cpu if trace is None else trace.get_rps_cpu
         stay: list[Skb] = []
         for skb in skbs:
-            target = get_rps_cpu(sd, skb.dev, skb)
+            target = steer(sd, skb.dev, skb)
             if target >= 0:
                 enqueue_to_backlog(sd, skb, target)
             else:

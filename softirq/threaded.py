@@ -61,7 +61,12 @@ async def napi_threaded_poll(net: Net, napi: Napi, cpu: Cpu) -> bool:
     repoll: list[Napi] = []
     sd.in_napi_threaded_poll = True
     await cpu.interruptible()
-    await napi_poll(sd, napi, repoll)
+    trace = net.poll_trace
+    if trace is not None:
+        trace.polling(sd, napi)
+    work = await napi_poll(sd, napi, repoll)
+    if trace is not None:
+        trace.polled(sd, napi, work)
     await cpu.interruptible()
     sd.in_napi_threaded_poll = False
     net.latencies.fold_if_full()
