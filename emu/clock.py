@@ -107,9 +107,16 @@ class Clock:
         self._keeper: trio.lowlevel.Task | None = None
         self._members = 0
         self._expected = 0
+        self._held_ns = -1
+        """Up to here everything was decided while the pace held the next turn back."""
         self._torn_down = False
         """Somebody was cancelled while waiting for a turn: no turn is handed on any more."""
         self._places: set[tuple[int, int]] = set()
+
+    @property
+    def reached_ns(self) -> int:
+        """The present: nothing more happens before it. Later than `now_ns` when nobody has had a turn for a while."""
+        return self.now_ns if self.now_ns > self._held_ns else self._held_ns
 
     # ---------------------------------------------------------------- posts
 
@@ -356,6 +363,7 @@ class Clock:
                 self._resume(chosen)
                 await trio.lowlevel.wait_task_rescheduled(self._abort)
             elif pace is not None and (self.next_turn_ns() < NEVER or not pace.ends_when_quiet):
+                self._held_ns = max(self._held_ns, self.limit_ns)
                 await pace.wait(self.next_turn_ns())
             else:
                 return

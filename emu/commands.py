@@ -16,6 +16,7 @@ from emu.errors import ConfigError, ControlError
 from emu.tree import SYSCTL_ROOT, ControlTree, sysctl_name
 
 Handler = Callable[[list[str]], str]
+Asks = Callable[[list[str]], bool]
 
 _OPERATORS: Final = "|&;<>()"
 _DESCRIPTOR: Final = re.compile(r"(?:^|\s)\d+>")
@@ -28,17 +29,19 @@ class Commands:
     ControlError for what it refuses.
     """
 
-    __slots__ = ("_handlers", "tree")
+    __slots__ = ("_asks", "_handlers", "tree")
 
     def __init__(self, tree: ControlTree) -> None:
         self.tree = tree
         self._handlers: dict[str, Handler] = {"cat": self._cat, "echo": _echo, "sysctl": self._sysctl}
+        self._asks: dict[str, Asks] = {"cat": _always, "echo": _always, "sysctl": _sysctl_asks}
 
-    def register(self, name: str, handler: Handler) -> None:
-        """Add a command. ValueError when the name is taken."""
+    def register(self, name: str, handler: Handler, asks: Asks | None = None) -> None:
+        """Add a command; ``asks(arguments)`` tells whether it would only show something. ValueError when the name is taken."""
         if name in self._handlers:
             raise ValueError(f"the command {name} is registered already")
         self._handlers[name] = handler
+        self._asks[name] = asks if asks is not None else _never
 
     def names(self) -> list[str]:
         """Return the names of all commands, sorted."""
@@ -49,22 +52,34 @@ class Commands:
 
         ControlError EINVAL for what cannot be read as a command, ENOENT for an unknown one, or the command's own.
         """
+        words, target = self._read(line)
+        if not words:
+            return ""
+        printed = self._handlers[words[0]](words[1:])
+        if target is None:
+            return printed
+        self.tree.write(_absolute(target), printed)
+        return ""
+
+    def asks(self, line: str) -> bool:
+        """Whether ``line`` would only show something. ControlError for what is no command, before anything is run."""
+        words, target = self._read(line)
+        return not words or (target is None and self._asks[words[0]](words[1:]))
+
+    def _read(self, line: str) -> tuple[list[str], str | None]:
+        """The words of a line that begins with a command, and the file it writes to."""
         words, target = _split(line)
         if not words:
             if target is not None:
                 raise ControlError(EINVAL, f"there is nothing to write: echo VALUE > {target}")
-            return ""
-        name, arguments = words[0], words[1:]
-        handler = self._handlers.get(name)
-        if handler is None:
+            return [], None
+        name = words[0]
+        if name not in self._handlers:
             close = difflib.get_close_matches(name[:100], self._handlers, n=1, cutoff=0.0)
             raise ControlError(ENOENT, f"{name[:100]!r} is no command here: the nearest is {close[0]}")
-        if target is None:
-            return handler(arguments)
-        if name != "echo":
+        if target is not None and name != "echo":
             raise ControlError(EINVAL, f"only echo writes to a file here: echo VALUE > {target}")
-        self.tree.write(_absolute(target), handler(arguments))
-        return ""
+        return words, target
 
     def _cat(self, arguments: list[str]) -> str:
         if not arguments:
@@ -130,6 +145,18 @@ def _echo(arguments: list[str]) -> str:
     if arguments and arguments[0] == "-n":
         return " ".join(arguments[1:])
     return " ".join(arguments) + "\n"
+
+
+def _always(_: list[str]) -> bool:
+    return True
+
+
+def _never(_: list[str]) -> bool:
+    return False
+
+
+def _sysctl_asks(arguments: list[str]) -> bool:
+    return not any("=" in argument for argument in arguments)
 
 
 def _absolute(path: str) -> str:

@@ -193,6 +193,18 @@ class ProcessStatistics(Struct, frozen=True, forbid_unknown_fields=True):
     wakeups: Count
 
 
+class CommandDone(Struct, frozen=True, forbid_unknown_fields=True):
+    """A command that was run on the machine, by the scenario or by a person who looks on."""
+
+    at_ns: Count
+    line: Name
+    printed: str
+    asked: bool
+    """It only showed something."""
+    live: bool
+    """Given during the run: a repeated run does not have it unless the scenario is saved."""
+
+
 class Snapshot(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All numbers of a machine at `meta.now_ns`. CPUs and queues stand in the order of their index, none left out."""
 
@@ -211,6 +223,8 @@ class Snapshot(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     processes: Annotated[tuple[ProcessStatistics, ...], msgspec.Meta(max_length=65536)] = ()
     notes: tuple[Name, ...] = ()
     """What was learned while the machine was built: a capture's sides, what was left out of it."""
+    commands: Annotated[tuple[CommandDone, ...], msgspec.Meta(max_length=65536)] = ()
+    """Commands at virtual times, in their order."""
 
     def whole_way(self) -> Latency | None:
         """Latency from the wire to the read, or None before anybody measured it."""

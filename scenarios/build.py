@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from emu.clock import NEVER
-from emu.commands import apply_setting
+from emu.commands import Commands, apply_setting
 from emu.errors import CaptureError, ConfigError, ControlError
 from emu.headers import HeaderTable
 from emu.profiles import profile_for
@@ -35,6 +35,7 @@ from scenarios.sizes import FixedSize, Sizes, WeightedSizes, named_sizes
 from scenarios.sockets import open_applications
 from scenarios.sources import Source, SyntheticSource, traffic_rng
 from scenarios.timing import ConstantRate, OnOff, Poisson, Timing
+from scenarios.user import User
 from softirq import controls as softirq_controls
 from softirq.device import NetDevice
 
@@ -56,6 +57,7 @@ class Built:
     nic: Nic
     stack: NetStack
     recording: Recording | None
+    user: User
     until_ns: int
     """Virtual time of the end; NEVER if the run ends by itself."""
     threads: list[AppThread] = field(default_factory=list)
@@ -95,10 +97,14 @@ def build(scenario: Scenario, origin: Origin, seed: int, machine_class: type[Mac
     netstack_controls.contribute(machine.tree, stack.snmp)
     nic_controls.contribute(machine.tree, nic)
     nic_controls.contribute_interrupts(machine.tree, machine.net, machine.cpus, [nic])
-    _apply_settings(scenario, origin, machine)
+    commands = Commands(machine.tree)
+    _apply_settings(scenario, origin, commands)
     threads = open_applications(scenario, machine, stack, recording)
+    user = User(machine.user_rank, machine.clock, commands)
+    machine.add(user)
+    _schedule(scenario, origin, user)
     notes = recording.sentences() if recording is not None else []
-    return Built(scenario, seed, machine, nic, stack, recording, _end_ns(scenario), threads, notes)
+    return Built(scenario, seed, machine, nic, stack, recording, user, _end_ns(scenario), threads, notes)
 
 
 def _load(capture: Capture, origin: Origin, table: HeaderTable) -> Recording:
@@ -151,14 +157,32 @@ def _build_nic(scenario: Scenario, origin: Origin, machine: Machine, dev: NetDev
     return nic
 
 
-def _apply_settings(scenario: Scenario, origin: Origin, machine: Machine) -> None:
-    """Write `[set]` in the file's order, as the kernel would take it."""
-    for key, value in scenario.set.items():
-        path: SettingPath = ("set", key)
+def _apply_settings(scenario: Scenario, origin: Origin, commands: Commands) -> None:
+    """Run `ethtool`, then write `[set]`, each in the file's order, as the kernel would take it."""
+    path: SettingPath
+    for index, line in enumerate(scenario.ethtool):
+        path = ("ethtool", index)
         try:
-            apply_setting(machine.tree, key, value)
+            commands.run(f"ethtool {line}")
+        except ControlError as error:
+            raise origin.error(path, f"{error.errno_name}: {error.message}") from error
+    for key, value in scenario.set.items():
+        path = ("set", key)
+        try:
+            apply_setting(commands.tree, key, value)
         except ControlError as error:
             raise origin.error(path, error.message.removeprefix(f"{key}: ")) from error
+
+
+def _schedule(scenario: Scenario, origin: Origin, user: User) -> None:
+    """Hand the commands of `[[at]]` to the user. What is no command is told now; what is refused, when it is run."""
+    for index, at in enumerate(scenario.at):
+        for place, line in enumerate(at.do):
+            path: SettingPath = ("at", index, "do", place)
+            try:
+                user.schedule(int(at.time), line, f"{origin.where(path)}: at {at.time}, {line!r}")
+            except ControlError as error:
+                raise origin.error(path, error.message) from error
 
 
 # -------------------------------------------------------------------- traffic

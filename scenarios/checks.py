@@ -36,6 +36,7 @@ def contradictions(scenario: Scenario) -> Iterator[Finding]:
     yield from _capture(scenario)
     yield from _apps(scenario)
     yield from _run(scenario)
+    yield from _at(scenario)
     estimate = estimate_bytes(scenario)
     total = sum(size for _, _, size in estimate)
     if total > MAX_MEMORY_BYTES:
@@ -45,6 +46,13 @@ def contradictions(scenario: Scenario) -> Iterator[Finding]:
             f"the run could take {total / 2**30:.1f} GiB of memory, most of it for {most}; "
             f"{MAX_MEMORY_BYTES >> 30} GiB is the limit",
         )
+
+
+def _at(scenario: Scenario) -> Iterator[Finding]:
+    end = scenario.run.duration
+    for index, at in enumerate(scenario.at):
+        if end is not None and at.time > end:
+            yield ("at", index, "time"), f"it is at {at.time}, but the run ends at {end}: write an earlier time"
 
 
 def _machine(scenario: Scenario) -> Iterator[Finding]:

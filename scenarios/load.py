@@ -52,9 +52,6 @@ _PACKED: Final = {
 }
 """First bytes of a file -> what made it."""
 
-_LATER: Final = {"at": "timed events", "ethtool": "ethtool settings"}
-"""Tables that this release does not know yet."""
-
 _NO_OPTIONS: Final[Mapping[SettingPath, tuple[str, Any]]] = {}
 
 
@@ -118,11 +115,12 @@ def parse_scenario(
     except ValueError as error:
         raise ConfigError(f"{name}:{_fatal_line(text)}: a number of thousands of digits") from error
     document = flatten_settings(document)
-    origin = Origin(name, base, text, {path: option for path, (option, _) in options.items()}, built_in)
+    given: dict[SettingPath, str] = {}
+    origin = Origin(name, base, text, given, built_in)
     for path, (option, value) in options.items():
         if path[0] == "capture" and path != ("capture", "file") and "capture" not in document:
             raise ConfigError(f"{option}: {name} plays no capture")
-        _put(document, path, value, origin)
+        given[_put(document, path, value, origin)] = option
     for path, message in _odd_values(document, ()):
         raise origin.error(path, message)
     scenario = _convert(document, origin)
@@ -215,8 +213,6 @@ def _explain(message: str, document: dict[str, Any]) -> tuple[SettingPath, str]:
     unknown = _UNKNOWN.fullmatch(words)
     if unknown:
         key = unknown[1]
-        if not path and key in _LATER:
-            return (key,), f"this release has no {_LATER[key]} in scenarios yet"
         return (*path, key), unknown_key(path, key)
     missing = _MISSING.fullmatch(words)
     if missing:
@@ -301,8 +297,14 @@ def _odd_values(value: object, path: SettingPath) -> Iterator[tuple[SettingPath,
             yield path, f"it is an integer of {value.bit_length()} bits, expected {words_for(path)}"
 
 
-def _put(document: dict[str, Any], path: SettingPath, value: object, origin: Origin) -> None:
-    """Set the value at `path`, making tables on the way."""
+def _put(document: dict[str, Any], path: SettingPath, value: object, origin: Origin) -> SettingPath:
+    """Set the value at `path`, making tables on the way; one of `ethtool` comes behind those that are there. Returns its path."""
+    if path[0] == "ethtool":
+        lines = document.setdefault("ethtool", [])
+        if not isinstance(lines, list):
+            raise origin.error(("ethtool",), f"it is {_toml(lines)}, expected a list")
+        lines.append(value)
+        return "ethtool", len(lines) - 1
     at: Any = document
     for part in path[:-1]:
         inner = at.setdefault(part, {})
@@ -311,3 +313,4 @@ def _put(document: dict[str, Any], path: SettingPath, value: object, origin: Ori
         at = inner
     at.pop(path[-1], None)  # what comes from the command line comes last, also in [set]
     at[path[-1]] = value
+    return path

@@ -16,6 +16,7 @@ from emu.dropreason import DropReason
 from emu.histogram import Histogram
 from monitor.snapshot import (
     Accounts,
+    CommandDone,
     CpuStatistics,
     Event,
     Latency,
@@ -78,6 +79,9 @@ def snapshot(
         sockets=_sockets(built) if whole else (),
         processes=_processes(built) if whole else (),
         notes=tuple(built.notes),
+        commands=tuple(
+            CommandDone(done.at_ns, done.line, done.printed, done.asked, done.live) for done in built.user.done
+        ),
     )
 
 

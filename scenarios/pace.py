@@ -54,7 +54,7 @@ class WallPace:
 
     def _rebase(self) -> None:
         """What passed until now passed at the old pace; from here on the new one counts."""
-        reached = self._clock.now_ns
+        reached = self._clock.reached_ns
         self._base_ns = (
             reached if self.speed is None or self.paused else max(min(self.limit_ns, reached), self._base_ns)
         )
@@ -62,6 +62,10 @@ class WallPace:
 
     def _announce(self) -> None:
         self._clock.limit_ns = self.limit_ns
+        self.poke()
+
+    def poke(self) -> None:
+        """Somebody wants a turn at the present: let the clock look again."""
         self._changed.set()
         self._changed = trio.Event()
 
@@ -75,7 +79,7 @@ class WallPace:
     def resume(self) -> None:
         """Go on from where it was paused."""
         if self.paused:
-            self._base_ns = max(self._base_ns, self._clock.now_ns)
+            self._base_ns = max(self._base_ns, self._clock.reached_ns)
             self._base_wall_s = self._wall()
             self.paused = False
             self._announce()
@@ -84,7 +88,7 @@ class WallPace:
         """Pause, and let STEP_NS of virtual time pass, or as much as there is to the next turn if that is further."""
         self.pause()
         self._base_ns = (
-            max(self._base_ns, self._clock.now_ns, min(self._clock.next_turn_ns(), NEVER - STEP_NS)) + STEP_NS
+            max(self._base_ns, self._clock.reached_ns, min(self._clock.next_turn_ns(), NEVER - STEP_NS)) + STEP_NS
         )
         self._announce()
 
@@ -92,6 +96,6 @@ class WallPace:
         """Change the speed by `factor`; a run without limit first gets the speed it has had."""
         self._rebase()
         elapsed_s = max(self._wall() - self._started_s, 1e-3)
-        speed = self.speed if self.speed is not None else max(self._clock.now_ns / 1e9 / elapsed_s, SLOWEST)
+        speed = self.speed if self.speed is not None else max(self._clock.reached_ns / 1e9 / elapsed_s, SLOWEST)
         self.speed = min(max(speed * factor, SLOWEST), FASTEST)
         self._announce()

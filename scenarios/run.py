@@ -133,7 +133,7 @@ class _Run:
         pace = self._pace
         return snapshot(
             self.built,
-            self.built.machine.clock.now_ns,
+            self.built.machine.clock.reached_ns,
             finished=self.finished,
             paused=pace is not None and pace.paused,
             speed=pace.speed if pace is not None else None,
@@ -178,6 +178,7 @@ class _Run:
             await nursery.start(watch_signals, self._stop, terminal)
             if terminal is not None:
                 self._pace = WallPace(self.built.machine.clock, self.built.scenario.run.speed, trio.current_time)
+                self.built.user.poke = self._pace.poke
                 nursery.start_soon(self._run_machine)
                 with self._scope:
                     await live(self, self, terminal, history=self.history)
@@ -190,7 +191,8 @@ class _Run:
         machine = self.built.machine
         await machine.run(self.built.until_ns, self._pace)
         self.finished = True
-        self.built.nic.advance(machine.clock.now_ns)
+        self.built.user.finish()
+        self.built.nic.advance(machine.clock.reached_ns)
 
     def _stop(self, number: int) -> None:
         self.stopped_by = number
@@ -200,7 +202,7 @@ class _Run:
 
     def report(self) -> None:
         """Print the summary or the document, and write the picture."""
-        self.built.machine.ledger.check(self.built.machine.clock.now_ns)
+        self.built.machine.ledger.check(self.built.machine.clock.reached_ns)
         last = self.snapshot(whole=self.options.json)
         broken = broken_identities(last)
         if broken:

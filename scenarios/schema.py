@@ -273,6 +273,18 @@ class App(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
         return () if self.port is None else (self.port,) if isinstance(self.port, int) else self.port
 
 
+Line = Annotated[str, Meta(min_length=1, max_length=1000, description="a command, as at a shell's prompt")]
+
+
+class At(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """`[[at]]`: commands at a virtual time. Those of one time are run in the file's order."""
+
+    time: Duration
+    """When: after everything else that happens at that nanosecond."""
+    do: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=1000)]
+    """Command lines, as on the live screen: `echo f > /sys/...`, `sysctl -w NAME=VALUE`, `ethtool -L eth0 combined 2`."""
+
+
 class Run(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """`[run]`: how long, and how fast on the screen."""
 
@@ -293,6 +305,9 @@ class Scenario(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     nic: Nic = Nic()
     set: dict[Annotated[str, Meta(min_length=1, max_length=300)], Annotated[str, Meta(max_length=1000)] | int] = {}
     """Control file or sysctl -> value, written before the first frame, in the file's order."""
+    ethtool: Annotated[tuple[Line, ...], Meta(max_length=1000)] = ()
+    """What `ethtool` is called with before the first frame and before `[set]`, such as "-C eth0 rx-usecs 50"."""
+    at: Annotated[tuple[At, ...], Meta(max_length=10_000)] = ()
     traffic: Annotated[tuple[Traffic, ...], Meta(max_length=MAX_SOURCES)] = ()
     capture: Capture | None = None
     app: Annotated[tuple[App, ...], Meta(max_length=MAX_APPS)] = ()

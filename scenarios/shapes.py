@@ -11,7 +11,7 @@ import msgspec
 
 from scenarios.durations import FORM, Duration
 from scenarios.origin import SettingPath, key_words
-from scenarios.schema import App, Capture, Machine, Nic, RxFlowHash, Scenario, Traffic
+from scenarios.schema import App, At, Capture, Machine, Nic, RxFlowHash, Scenario, Traffic
 
 _TABLES: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("[machine]", Machine),
@@ -20,6 +20,7 @@ _TABLES: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("[[traffic]]", Traffic),
     ("[capture]", Capture),
     ("[[app]]", App),
+    ("[[at]]", At),
     ("the top level", Scenario),
 )
 

@@ -36,6 +36,8 @@ class ScenarioOptions:
         RX queues of the NIC, 1 to 256; as many as CPUs unless the scenario says.
     set_
         PATH=VALUE or SYSCTL=VALUE, written before the first frame; may be given several times.
+    ethtool
+        What ethtool is called with before the first frame, such as "-C eth0 rx-usecs 50"; may be given several times.
     seed
         Seed of all randomness. The same scenario and seed give the same run.
     duration
@@ -47,6 +49,7 @@ class ScenarioOptions:
     cpus: int | None = None
     queues: int | None = None
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None
+    ethtool: Annotated[list[str] | None, Parameter(allow_leading_hyphen=True)] = None
     seed: int | None = None
     duration: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     local: list[str] | None = None
@@ -80,6 +83,9 @@ class ScenarioOptions:
             options.pop(("set", key), None)
             options["set", key] = (f"--set {key}", value)
             repeat.extend(("--set", setting))
+        for index, line in enumerate(self.ethtool or ()):
+            options["ethtool", index] = ("--ethtool", line)
+            repeat.extend(("--ethtool", line))
         if self.local:
             options["capture", "local"] = ("--local", self.local)
             for address in self.local:
