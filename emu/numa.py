@@ -1,7 +1,7 @@
-"""Which NUMA node a CPU belongs to.
+"""Which NUMA node a CPU belongs to, where nothing else is told: nodes of neighbouring CPUs, as even as they go.
 
-Models: nodes of neighbouring CPUs, as even as they go. Leaves out: hyperthreads, which many real machines number behind all
-first threads (`/sys/devices/system/node/node*/cpulist` tells).
+Many real machines deal CPUs to nodes in turn, or number hyperthreads behind all first threads; there
+`/sys/devices/system/node/node*/cpulist` tells.
 """
 
 from emu.cpumask import mask_of

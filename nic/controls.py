@@ -54,6 +54,7 @@ def contribute(tree: ControlTree, nic: Nic) -> None:
     base = f"/sys/class/net/{nic.dev.name}"
     tree.add_entry(f"{base}/mtu", unsigned_entry(lambda: nic.dev.mtu, lambda mtu: _set_mtu(nic, mtu)))
     tree.add(f"{base}/address", lambda: nic.dev.address.hex(":") + "\n", None)
+    tree.add(f"{base}/device/numa_node", lambda: f"{nic.node}\n", None)
     for name in STATISTICS:
         tree.add(f"{base}/statistics/{name}", _statistic(nic, name), None)
 

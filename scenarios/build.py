@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
+from itertools import cycle
 from typing import Final
 
 from emu.clock import NEVER
@@ -24,7 +25,7 @@ from nic.rss import Rss
 from nic.vector import VectorMatrix
 from nic.wire import Wire
 from scenarios.applications import AppThread
-from scenarios.cpusets import vector_masks
+from scenarios.cpusets import cpu_nodes, isolated_mask, vector_masks
 from scenarios.damage import DamagedSource
 from scenarios.flows import FlowSet
 from scenarios.machine import Machine
@@ -71,12 +72,12 @@ def build(scenario: Scenario, origin: Origin, seed: int, machine_class: type[Mac
     if scenario.machine.clock_ghz is not None:
         profile = replace(profile, clock_ghz=scenario.machine.clock_ghz)
     machine = machine_class(
-        cpus=scenario.machine.cpus,
-        nodes=scenario.machine.nodes,
+        nodes=cpu_nodes(scenario.machine),
         rules=rules_for(scenario.machine.rules),
         hz=scenario.machine.hz,
         costs=profile.resolve(scenario.machine.prices),
         seed=seed,
+        isolated=isolated_mask(scenario.machine),
     )
     table = HeaderTable()
     recording = _load(scenario.capture, origin, table) if scenario.capture is not None else None
@@ -129,7 +130,7 @@ def _build_nic(scenario: Scenario, origin: Origin, machine: Machine, dev: NetDev
     if wanted.weights is not None:
         rss.set_weights(wanted.weights)
     elif wanted.indirection is not None:
-        rss.set_indirection(wanted.indirection)
+        rss.set_indirection([queue for queue, _ in zip(cycle(wanted.indirection), rss.indirection, strict=False)])
     nic = Nic(
         machine.rank(),
         machine.net,

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from emu.errors import ConfigError
-from scenarios.load import LoadedScenario, load_scenario, parse_scenario, shown
+from scenarios.load import LoadedScenario, load_scenario, parse_scenario
 from scenarios.origin import SettingPath
+from scenarios.shown import shown
 
 LIBRARY: Final = Path(__file__).parent / "library"
 DEFAULT_SCENARIO: Final = "capture"

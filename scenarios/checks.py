@@ -12,7 +12,7 @@ from emu.costs import PRICE_NAMES
 from emu.errors import ConfigError
 from emu.profiles import profile_for
 from emu.rules import rules_for
-from scenarios.cpusets import parse_cpus
+from scenarios.cpusets import cpu_nodes, isolated_mask, parse_cpus
 from scenarios.durations import Duration
 from scenarios.flows import SOURCE_PORTS, parse_range
 from scenarios.memory import MAX_MEMORY_BYTES, estimate_bytes
@@ -59,8 +59,10 @@ def _machine(scenario: Scenario) -> Iterator[Finding]:
     machine = scenario.machine
     yield from _tried(("machine", "rules"), rules_for, machine.rules)
     yield from _tried(("machine", "costs"), profile_for, machine.costs)
-    if machine.nodes > machine.cpus:
-        yield ("machine", "nodes"), f"{machine.nodes} nodes, but only {machine.cpus} CPUs: write at most one a CPU"
+    if machine.node_count > machine.cpus:
+        yield ("machine", "nodes"), f"{machine.node_count} nodes, but only {machine.cpus} CPUs: write at most one a CPU"
+    yield from _tried(("machine", "nodes"), cpu_nodes, machine)
+    yield from _tried(("machine", "isolated"), isolated_mask, machine)
     for name in machine.prices:
         if name not in PRICE_NAMES:
             nearest = get_close_matches(name, PRICE_NAMES, n=1, cutoff=0.0)[0]
@@ -79,8 +81,8 @@ def _nic(scenario: Scenario) -> Iterator[Finding]:
         yield ("nic", "ring"), f"{nic.ring} is no multiple of 32: write {below} or {min(below + 32, 8160)}"
     if nic.rx_usecs % 2:
         yield ("nic", "rx_usecs"), f"{nic.rx_usecs} is odd, and the NIC counts in 2 us: write {nic.rx_usecs - 1}"
-    if nic.node >= scenario.machine.nodes:
-        yield ("nic", "node"), f"there is no node {nic.node}: the highest is {scenario.machine.nodes - 1}"
+    if nic.node >= scenario.machine.node_count:
+        yield ("nic", "node"), f"there is no node {nic.node}: the highest is {scenario.machine.node_count - 1}"
     key = scenario.rss_key
     if key is not None and len(key) not in RSS_KEY_BYTES:
         yield ("nic", "rss_key"), f"{len(key)} bytes: write 40 or 52 bytes in hexadecimal"

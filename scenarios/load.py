@@ -23,6 +23,7 @@ from scenarios.durations import Duration, parse_duration
 from scenarios.origin import CAPTURES, Origin, SettingPath, flatten_settings
 from scenarios.schema import Scenario
 from scenarios.shapes import type_at, unknown_key, words_for
+from scenarios.shown import shown
 
 MAX_FILE_BYTES: Final = 1 << 20
 MAX_INT_BITS: Final = 64
@@ -145,12 +146,6 @@ def input_problem(path: Path) -> str | None:
         return "it is empty"
     packer = next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
     return None if packer is None else f"it is compressed ({packer}), unpack it first"
-
-
-def shown(text: str) -> str:
-    """`text` for a message: one line, nothing a terminal would act on."""
-    text = text if len(text) <= 300 else text[:297] + "..."
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _fatal_line(text: str) -> int:

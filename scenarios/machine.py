@@ -7,7 +7,7 @@ Leaves out: which NIC, traffic and applications there are (`scenarios.build`), a
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -18,7 +18,6 @@ from emu.clock import KIND_END, KIND_SAMPLER, NEVER, Actor, Clock, Pace
 from emu.costs import Costs
 from emu.jiffies import Jiffies
 from emu.ledger import Ledger
-from emu.numa import node_of
 from emu.rules import Rules
 from emu.settings import NetCoreSettings
 from emu.tree import ControlTree
@@ -70,7 +69,9 @@ class End(Actor):
 
 
 class Machine:
-    """A host of `cpus` CPUs on `nodes` NUMA nodes (contiguous blocks). Everything random comes from streams named under `seed`.
+    """A host with one CPU for each of `nodes`, which says on which NUMA node it is. `isolated` is a mask of CPUs apart from the rest.
+
+    Everything random comes from streams named under `seed`.
 
     The three classes are what a machine's time and CPUs are made of; tests put slower, plainer ones in their place.
     """
@@ -79,7 +80,8 @@ class Machine:
     cpu_class: type[Cpu] = Cpu
     softnet_class: type[SoftnetData] = SoftnetData
 
-    def __init__(self, cpus: int, nodes: int, rules: Rules, hz: int, costs: Costs, seed: int) -> None:
+    def __init__(self, nodes: Sequence[int], rules: Rules, hz: int, costs: Costs, seed: int, isolated: int = 0) -> None:
+        cpus = len(nodes)
         self.seed = seed
         self.rules = rules
         self.clock = self.clock_class()
@@ -87,13 +89,15 @@ class Machine:
         self.ledger = Ledger()
         self.tree = ControlTree()
         settings = NetCoreSettings(
-            cpus, self.jiffies.netdev_budget_usecs_default, rules.rmem_max, rules.has_rps_default_mask
+            cpus,
+            self.jiffies.netdev_budget_usecs_default,
+            rules.rmem_max,
+            rules.has_rps_default_mask,
+            (1 << cpus) - 1 & ~isolated,
         )
         dissector = FlowDissector(self.random("flow hash key").randbytes(16))
         self.net = Net(self.clock, rules, costs, self.jiffies, settings, self.ledger, dissector)
-        self.cpus = [
-            self.cpu_class(n, node_of(n, cpus, nodes), self.clock, costs, rules, self.jiffies) for n in range(cpus)
-        ]
+        self.cpus = [self.cpu_class(n, nodes[n], self.clock, costs, rules, self.jiffies) for n in range(cpus)]
         loopback = NetDevice("lo", LOOPBACK_ADDRESS, 1)
         self.net.devices["lo"] = loopback
         action = NetRxAction(self.net)
@@ -111,7 +115,10 @@ class Machine:
         self.user_rank = self.rank()
         settings.contribute(self.tree)
         softirq_controls.contribute(self.tree, self.net)
-        cpu_controls.contribute(self.tree, self.cpus, self.hotplug, lambda: (self.clock.now_ns, self.user_rank))
+        cpu_controls.contribute(
+            self.tree, self.cpus, self.hotplug, lambda: (self.clock.now_ns, self.user_rank), isolated
+        )
+        self.tree.add("/proc/sys/kernel/osrelease", lambda: f"{rules.release}.0\n", None)
         self.ledger.holders["backlog"] = lambda: sum(sd.backlog.held_frames() for sd in self.net.softnet)
         self.ledger.holders["posts"] = lambda: sum(item.frames for _, _, _, item in self.clock.posts_waiting())
 

@@ -5,6 +5,7 @@ is a list (`10` is CPU 10; `0x10` is CPU 4).
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -28,18 +29,19 @@ Spelling = Literal["mask", "list"]
 
 @dataclass(frozen=True, slots=True)
 class MaskPicture:
-    """CPUs of `mask` on a machine of `cpus` CPUs in `nodes` nodes; `read_as` is how the text was taken."""
+    """CPUs of `mask` on a machine of `cpus` CPUs, of which each node has those of a mask in `nodes`; `read_as` is how the
+    text was taken."""
 
     mask: int
     cpus: int
-    nodes: int
+    nodes: tuple[int, ...]
     read_as: Spelling
     otherwise: str = ""
     """What the text would mean in the other spelling, if it could be that too."""
 
     def node_parts(self) -> list[tuple[int, int]]:
         """Per node: the mask of its CPUs, and the part of them that is in the set."""
-        return [(whole, whole & self.mask) for whole in node_masks(self.cpus, self.nodes)]
+        return [(whole, whole & self.mask) for whole in self.nodes]
 
     def lines(self) -> list[str]:
         """The picture, for people."""
@@ -107,15 +109,17 @@ class MaskPicture:
         return rows
 
 
-def picture_of(text: str, cpus: int | None = None, nodes: int = 1) -> MaskPicture:
+def picture_of(text: str, cpus: int | None = None, nodes: int | Sequence[int] = 1) -> MaskPicture:
     """Return the picture of the CPUs that `text` names; without `cpus` the machine ends with the highest of them.
 
+    `nodes` is how many nodes of neighbouring CPUs there are, or the mask of each node's CPUs.
     ConfigError for what is neither a mask nor a list, or names a CPU that the machine has not: then with the part that is there.
     """
     if cpus is not None and not 1 <= cpus <= MAX_CPUS:
         raise ConfigError(f"--cpus: there are no machines of {cpus} CPUs here, write 1 to {MAX_CPUS}")
-    if not 1 <= nodes <= MAX_NODES:
-        raise ConfigError(f"--nodes: there are no machines of {nodes} nodes here, write 1 to {MAX_NODES}")
+    node_count = nodes if isinstance(nodes, int) else len(nodes)
+    if not 1 <= node_count <= MAX_NODES:
+        raise ConfigError(f"--nodes: there are no machines of {node_count} nodes here, write 1 to {MAX_NODES}")
     spelling = spelling_of(text)
     width = MAX_CPUS if cpus is None else cpus
     try:
@@ -123,10 +127,11 @@ def picture_of(text: str, cpus: int | None = None, nodes: int = 1) -> MaskPictur
     except ControlError as error:
         raise ConfigError(_nearest(text, spelling, width) or f"{error.message}{_other_form(spelling)}") from error
     if cpus is None:
-        cpus = max(mask.bit_length(), nodes, 1)
-    if nodes > cpus:
-        raise ConfigError(f"--nodes: {cpus} CPUs make 1 to {cpus} nodes, not {nodes}")
-    return MaskPicture(mask, cpus, nodes, spelling, _otherwise(text) if spelling == "list" else "")
+        cpus = max(mask.bit_length(), node_count, 1)
+    if node_count > cpus:
+        raise ConfigError(f"--nodes: {cpus} CPUs make 1 to {cpus} nodes, not {node_count}")
+    masks = node_masks(cpus, nodes) if isinstance(nodes, int) else nodes
+    return MaskPicture(mask, cpus, tuple(masks), spelling, _otherwise(text) if spelling == "list" else "")
 
 
 def spelling_of(text: str) -> Spelling:

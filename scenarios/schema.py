@@ -20,6 +20,7 @@ from scenarios.sizes import MIN_SIZE_BYTES
 from scenarios.sources import MAX_TRAIN_FRAMES
 
 MAX_CPUS: Final = 256
+MAX_NODES: Final = 8
 MAX_QUEUES: Final = 256
 MAX_FRAME_SIZE_BYTES: Final = 9018
 """A jumbo frame of 9000 bytes of IP, with Ethernet header and FCS."""
@@ -66,11 +67,17 @@ class Machine(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
 
     cpus: Annotated[int, Meta(ge=1, le=MAX_CPUS)] = 4
     """Possible and, at the start, online CPUs."""
-    nodes: Annotated[int, Meta(ge=1, le=8)] = 1
-    """NUMA nodes; CPUs are dealt in blocks, as evenly as they go. At most one per CPU."""
+    nodes: (
+        Annotated[int, Meta(ge=1, le=MAX_NODES)]
+        | Annotated[tuple[CpuSet, ...], Meta(min_length=1, max_length=MAX_NODES)]
+    ) = 1
+    """NUMA nodes: how many, and CPUs are dealt in blocks, as evenly as they go, at most one node per CPU; or the CPU list of
+    each node (`["0,2", "1,3"]`), every CPU on one of them."""
+    isolated: CpuSet | None = None
+    """CPUs apart from the rest (`isolcpus=`): RPS masks leave them out, and applications that are not told where to run."""
     rules: str = DEFAULT_RELEASE
     """Kernel release whose rules hold: one of `emu.rules.RULES`."""
-    hz: Literal[100, 250, 1000] = 250
+    hz: Literal[100, 250, 300, 1000] = 250
     """CONFIG_HZ: a jiffy is 1/hz s; netdev_budget_usecs starts at two of them."""
     costs: str = DEFAULT_PROFILE
     """Cost profile: one of `emu.profiles.PROFILES`."""
@@ -80,6 +87,11 @@ class Machine(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
     """Seed of all randomness; drawn, and printed, if None. `--seed` overrides."""
     prices: dict[str, Annotated[float, Meta(ge=0, le=MAX_PRICE)]] = {}
     """Price -> ns (ps for those in `_ps`), in place of the profile's: names of `emu.costs.PRICE_NAMES`."""
+
+    @property
+    def node_count(self) -> int:
+        """NUMA nodes."""
+        return self.nodes if isinstance(self.nodes, int) else len(self.nodes)
 
 
 class RxFlowHash(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -328,10 +340,6 @@ class Scenario(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         """The Toeplitz key as bytes; None if it is to be drawn."""
         key = self.nic.rss_key
         return None if key is None else bytes.fromhex(key.replace(":", ""))
-
-    def node_of(self, cpu: int) -> int:
-        """The NUMA node of `cpu`."""
-        return cpu * self.machine.nodes // self.machine.cpus
 
     def traffic_name(self, index: int) -> str:
         """The name of source `index`, the default filled in."""

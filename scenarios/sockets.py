@@ -50,7 +50,7 @@ def _open(name: str, app: App, machine: Machine, stack: NetStack) -> list[AppThr
         for port in app.ports:
             _open_sink(app.protocol, port, app.rcvbuf, stack)
         return []
-    masks = thread_masks(app, len(machine.cpus))
+    masks = thread_masks(app, len(machine.cpus), machine.net.settings.housekeeping)
     cpus = [first_cpu(machine.cpus, mask, thread) for thread, mask in enumerate(masks)]
     names = [name if app.threads == 1 else f"{name}/{thread}" for thread in range(app.threads)]
     seats = list(zip(names, cpus, masks, strict=True))

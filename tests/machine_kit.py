@@ -33,7 +33,7 @@ class Kit(Machine):
     """A machine of `cpus` CPUs with a device `eth0` of one queue a CPU. `run` plays until nothing is left to happen."""
 
     def __init__(self, cpus: int = 1, release: str = "6.9", hz: int = 1000, nodes: int = 1, **prices: int) -> None:
-        super().__init__(cpus, nodes, rules_for(release), hz, costs(**prices), seed=1)
+        super().__init__([n * nodes // cpus for n in range(cpus)], rules_for(release), hz, costs(**prices), seed=1)
         self.dev = NetDevice("eth0", bytes.fromhex("020000000001"), cpus)
         self.net.devices["eth0"] = self.dev
         self.seen: list[tuple[int, int, int]] = []

@@ -39,10 +39,12 @@ def mask(
         if cpus is not None or nodes is not None:
             raise ConfigError("--scenario: its machine has CPUs and nodes already, leave --cpus and --nodes out")
         from scenarios.catalog import open_scenario
+        from scenarios.cpusets import node_cpus
 
         machine = open_scenario(scenario).scenario.machine
-        cpus, nodes = machine.cpus, machine.nodes
-    picture = picture_of(cpus_, cpus, 1 if nodes is None else nodes)
+        picture = picture_of(cpus_, machine.cpus, node_cpus(machine))
+    else:
+        picture = picture_of(cpus_, cpus, 1 if nodes is None else nodes)
     if json:
         import msgspec
 

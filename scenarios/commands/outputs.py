@@ -11,7 +11,7 @@ def check_output(path: str | None, option: str) -> None:
         return
     from pathlib import Path
 
-    from scenarios.load import shown
+    from scenarios.shown import shown
 
     try:
         target = Path(path)

@@ -42,8 +42,8 @@ def run(
     with before_the_run():
         from pathlib import Path
 
-        from scenarios.load import shown
         from scenarios.options import RunOptions
+        from scenarios.shown import shown
 
         opened = given.open(what, speed=(("run", "speed"), "--speed", speed))
         check_output(svg, "--svg")

@@ -144,7 +144,7 @@ class Replay(Machine):
     def __init__(
         self, rules: Rules, hz: int, cpus: int, table: HeaderTable | None = None, mac: bytes = DEVICE_MAC
     ) -> None:
-        super().__init__(cpus, 1, rules, hz, profile_for("default").resolve(), seed=1)
+        super().__init__([0] * cpus, rules, hz, profile_for("default").resolve(), seed=1)
         self.device = HandDevice(self.net, "fn0", mac, QUEUES, HeaderTable() if table is None else table)
         self.dev = self.device.dev
         self.dev.local_addresses.update(DEVICE_ADDRESSES)

@@ -122,7 +122,7 @@ class VirtioGuest(Machine):
 
     def __init__(self, recording: Recording, given: Pass, frames: list[bytes], fields: dict[str, str]) -> None:
         costs = profile_for("default").resolve()
-        super().__init__(recording.meta.cpus, 1, recording.rules, recording.meta.HZ, costs, seed=1)
+        super().__init__([0] * recording.meta.cpus, recording.rules, recording.meta.HZ, costs, seed=1)
         table = HeaderTable()
         queues = max(given.indirection) + 1
         dev = NetDevice("eth0", DEVICE_MAC, queues)

@@ -58,7 +58,7 @@ class HandStack(Machine):
     """One device fn0, NOARP, with 10.0.0.1/24 and fd00::1, on `cpus` CPUs; work costs nothing unless priced."""
 
     def __init__(self, release: str, cpus: int = 1, hz: int = 250, **prices: int) -> None:
-        super().__init__(cpus, 1, rules_for(release), hz, costs(**prices), seed=1)
+        super().__init__([0] * cpus, rules_for(release), hz, costs(**prices), seed=1)
         self.dev = NetDevice("fn0", DEVICE_MAC, 1)
         self.dev.local_addresses |= {bytes([10, 0, 0, 1]), bytes.fromhex("fd000000000000000000000000000001")}
         self.net.devices["fn0"] = self.dev

@@ -90,7 +90,7 @@ class Rig:
         machine: type[Machine] = Machine,
         **costs: float,
     ) -> None:
-        self.machine = machine(cpus, 1, rules_for(release), 1000, round_costs(**costs), seed=1)
+        self.machine = machine([0] * cpus, rules_for(release), 1000, round_costs(**costs), seed=1)
         self.net = self.machine.net
         self.clock = self.machine.clock
         self.cpus = self.machine.cpus

@@ -27,7 +27,7 @@ class Host:
     """A machine whose last CPU posts datagrams to sockets, from hard interrupts of its timer."""
 
     def __init__(self, cpus: int = 2) -> None:
-        self.machine = Machine(cpus, 1, rules_for("6.9"), 250, profile_for(DEFAULT_PROFILE).resolve(), 1)
+        self.machine = Machine([0] * cpus, rules_for("6.9"), 250, profile_for(DEFAULT_PROFILE).resolve(), 1)
         self.cpus = self.machine.cpus
         self.costs = self.machine.net.costs
         self._stack: Any = SimpleNamespace(net=self.machine.net, snmp=Snmp())

@@ -65,7 +65,7 @@ BAD = [
     ("[[machine]]\ncpus = 3", 1, "machine", "expected a table"),
     ("[machine]\nrules = '6.10'", 2, "machine.rules", "the nearest is 6.9"),
     ("[machine]\ncosts = 'broadwel'", 2, "machine.costs", "the nearest is broadwell-3.6"),
-    ("[machine]\nhz = 300", 2, "machine.hz", "one of 100, 250, 1000"),
+    ("[machine]\nhz = 500", 2, "machine.hz", "one of 100, 250, 300, 1000"),
     ("[machine]\nnodes = 5", 2, "machine.nodes", "only 4 CPUs"),
     ("[machine.prices]\nhardirq = 3\nipi = 3", 3, "machine.prices.ipi", "the nearest is ipi_send"),
     ("[machine.prices]\nhardirq = 3\nudp_rcv = -3", 3, "machine.prices.udp_rcv", "from 0 to 1_000_000_000"),

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emu.errors import ConfigError
-from scenarios.cpusets import parse_cpus, thread_masks, vector_masks
+from scenarios.cpusets import cpu_nodes, isolated_mask, node_cpus, parse_cpus, thread_masks, vector_masks
 from scenarios.durations import MAX_DURATION_NS, UNITS_NS, Duration, format_duration, parse_duration
 from scenarios.memory import estimate_bytes, frames_sent
 from scenarios.schema import About, App, Capture, Machine, Nic, Run, RxFlowHash, Scenario, Traffic
 from scenarios.shapes import type_at, unknown_key, words_for
+from tests.scenario_kit import make
 
 STRUCTS = (About, App, Capture, Machine, Nic, Run, RxFlowHash, Scenario, Traffic)
 
@@ -144,8 +145,28 @@ def test_threads_take_the_cpu_lists_in_turn() -> None:
 
 
 def test_nodes_are_blocks_of_cpus() -> None:
-    scenario = scenario_of({"machine": {"cpus": 5, "nodes": 2}})
-    assert [scenario.node_of(cpu) for cpu in range(5)] == [0, 0, 0, 1, 1]
+    assert cpu_nodes(Machine(cpus=5, nodes=2)) == [0, 0, 0, 1, 1]
+
+
+def test_nodes_may_be_told_cpu_by_cpu() -> None:
+    assert node_cpus(Machine(cpus=4, nodes=("0,2", "1,3"))) == [0b0101, 0b1010]
+    assert cpu_nodes(Machine(cpus=5, nodes=("0,2,4", "1,3"))) == [0, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"), [(("0-2", "2-3"), "CPU 2 is on node 0 and on node 1"), (("0", "2-3"), "CPU 1 is on no node")]
+)
+def test_every_cpu_is_on_one_node(nodes: tuple[str, ...], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        cpu_nodes(Machine(cpus=4, nodes=nodes))
+
+
+def test_an_isolated_cpu_takes_no_thread_that_may_run_anywhere() -> None:
+    assert isolated_mask(Machine(cpus=4, isolated="2-3")) == 0b1100
+    assert thread_masks(App(kind="burner", threads=2), 4, 0b0011) == [3, 3]
+    assert thread_masks(App(kind="burner", cpus="3"), 4, 0b0011) == [8]
+    with pytest.raises(ConfigError, match="all CPUs are isolated"):
+        isolated_mask(Machine(cpus=4, isolated="0-3"))
 
 
 def test_the_smallest_frame_holds_its_headers() -> None:
@@ -172,3 +193,19 @@ def test_memory_counts_no_more_frames_than_are_sent() -> None:
 def test_an_rss_key_is_its_bytes() -> None:
     assert scenario_of({"nic": {"rss_key": "6d:5a"}}).rss_key == b"\x6d\x5a"
     assert Scenario().rss_key is None
+
+
+def test_an_indirection_table_is_repeated_over_that_of_the_nic() -> None:
+    nic = make("[nic]\nqueues = 3\nindirection = [2, 0, 1, 1]").nic
+    assert nic.rss.indirection[:8] == [2, 0, 1, 1, 2, 0, 1, 1]
+    assert len(nic.rss.indirection) == 2048
+
+
+def test_a_machine_shows_where_its_cpus_are() -> None:
+    built = make('[machine]\nnodes = ["0,2", "1,3"]\nisolated = "3"\n[nic]\nnode = 1')
+    read = built.machine.tree.read
+    assert [cpu.node for cpu in built.machine.cpus] == [0, 1, 0, 1]
+    assert read("/sys/devices/system/node/node1/cpulist") == "1,3\n"
+    assert read("/sys/devices/system/cpu/isolated") == "3\n"
+    assert read("/sys/class/net/eth0/device/numa_node") == "1\n"
+    assert built.machine.net.settings.housekeeping == 0b0111
