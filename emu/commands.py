@@ -17,6 +17,7 @@ from emu.tree import SYSCTL_ROOT, ControlTree, sysctl_name
 
 Handler = Callable[[list[str]], str]
 Asks = Callable[[list[str]], bool]
+Words = Callable[[list[str]], list[str]]
 
 _OPERATORS: Final = "|&;<>()"
 _DESCRIPTOR: Final = re.compile(r"(?:^|\s)\d+>")
@@ -29,23 +30,32 @@ class Commands:
     ControlError for what it refuses.
     """
 
-    __slots__ = ("_asks", "_handlers", "tree")
+    __slots__ = ("_asks", "_handlers", "_words", "tree")
 
     def __init__(self, tree: ControlTree) -> None:
         self.tree = tree
         self._handlers: dict[str, Handler] = {"cat": self._cat, "echo": _echo, "sysctl": self._sysctl}
         self._asks: dict[str, Asks] = {"cat": _always, "echo": _always, "sysctl": _sysctl_asks}
+        self._words: dict[str, Words] = {"sysctl": lambda _: ["-a", "-n", "-q", "-w"]}
 
-    def register(self, name: str, handler: Handler, asks: Asks | None = None) -> None:
-        """Add a command; ``asks(arguments)`` tells whether it would only show something. ValueError when the name is taken."""
+    def register(self, name: str, handler: Handler, asks: Asks | None = None, words: Words | None = None) -> None:
+        """Add a command. ValueError when the name is taken.
+
+        ``asks(arguments)`` tells whether it would only show something; ``words(arguments)``, what may come next.
+        """
         if name in self._handlers:
             raise ValueError(f"the command {name} is registered already")
         self._handlers[name] = handler
         self._asks[name] = asks if asks is not None else _never
+        self._words[name] = words if words is not None else _no_words
 
     def names(self) -> list[str]:
         """Return the names of all commands, sorted."""
         return sorted(self._handlers)
+
+    def words(self, name: str, arguments: list[str]) -> list[str]:
+        """Return the words that may follow ``name ARGUMENTS``, as far as it knows; none for an unknown command."""
+        return self._words.get(name, _no_words)(arguments)
 
     def run(self, line: str) -> str:
         """Run one line and return what it prints. An empty line and a comment (``#``) print nothing.
@@ -153,6 +163,10 @@ def _always(_: list[str]) -> bool:
 
 def _never(_: list[str]) -> bool:
     return False
+
+
+def _no_words(_: list[str]) -> list[str]:
+    return []
 
 
 def _sysctl_asks(arguments: list[str]) -> bool:

@@ -125,6 +125,10 @@ class ControlTree:
             raise self._unknown(path)
         return sorted(self._directories[path])
 
+    def is_directory(self, path: str) -> bool:
+        """Whether there is a directory of that path."""
+        return self.resolve(path) in self._directories
+
     def entry(self, path: str) -> ControlEntry:
         """Return the file's entry. ControlError ENOENT or EISDIR."""
         return self._entry(self.resolve(path))

@@ -13,6 +13,8 @@ KEYS: Final = (
     ("space", "pause and go on"),
     (".", "pause, then one step"),
     ("+ -", "faster, slower; pace never changes a result"),
+    (":", "a command: echo, cat, sysctl, ethtool, taskset, rate"),
+    ("s", "save the run as a scenario that repeats it"),
     ("?", "this page and back; Esc leaves it too"),
 )
 

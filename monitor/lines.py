@@ -6,10 +6,13 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from monitor.command_line import CommandLine
 
 T = TypeVar("T")
 
@@ -34,6 +37,8 @@ class View:
     """The last line names the keys; a picture needs none."""
     help: bool = False
     """The keys are shown in place of the panels."""
+    command: CommandLine | None = None
+    """The command line at the bottom, in place of the footer."""
 
 
 @lru_cache(maxsize=4096)

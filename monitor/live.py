@@ -6,12 +6,13 @@ It knows a run only by two protocols: where snapshots come from, and what may be
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import trio
 
-from emu.errors import InvariantError
+from emu.errors import ControlError, InvariantError
+from monitor.command_line import CommandLine
 from monitor.history import History
 from monitor.keys import read_keys
 from monitor.lines import View
@@ -57,6 +58,18 @@ class RunControls(Protocol):
         """End the run."""
         ...
 
+    async def command(self, line: str) -> str:
+        """Run a command at the present; return what it prints. ControlError if it is refused."""
+        ...
+
+    def complete(self, text: str) -> tuple[str, Sequence[str]]:
+        """What of `text` stays, and what its last word may become."""
+        ...
+
+    def save(self) -> str:
+        """Save the run as a scenario that repeats it. Returns the sentence about it; OSError if it cannot be written."""
+        ...
+
 
 class LiveScreen:
     """What the screen shows beside the run: help or not, going on or not; and the meaning of the keys."""
@@ -66,6 +79,12 @@ class LiveScreen:
         self._controls = controls
         self.help = False
         self.ended = False
+        self.command: CommandLine | None = None
+        """The line being typed, or the answer to the last one."""
+        self._typed: list[str] = []
+        """Lines handed in during this run, the oldest first."""
+        self._handed_in: list[str] = []
+        self._line_came = trio.Event()
         self._changed = trio.Event()
         self._keys: dict[str, Callable[[], None]] = {
             "q": self._quit,
@@ -80,10 +99,16 @@ class LiveScreen:
             "f1": self._toggle_help,
             "escape": self._leave_help,
             "c-l": lambda: None,
+            ":": self._open_command,
+            "s": self._save,
         }
 
     def press(self, key: str) -> None:
         """Do what `key` means and draw soon; keys without a meaning do nothing."""
+        if self.command is not None:
+            self._type(self.command, key)
+            self._changed.set()
+            return
         action = self._keys.get(key)
         if action is not None:
             action()
@@ -94,6 +119,42 @@ class LiveScreen:
         with trio.move_on_after(seconds):
             await self._changed.wait()
         self._changed = trio.Event()
+
+    async def run_commands(self) -> None:
+        """Hand the lines that were typed to the run, one after another, and show its answers."""
+        while True:
+            while self._handed_in:
+                said = self._handed_in.pop(0)
+                refused = False
+                try:
+                    printed = await self._controls.command(said)
+                except ControlError as error:
+                    printed, refused = f"{error.errno_name}: {error.message}", True
+                if self.command is not None:
+                    self.command.answered(said, printed, refused)
+                self._changed.set()
+            await self._line_came.wait()
+            self._line_came = trio.Event()
+
+    def _open_command(self) -> None:
+        self.command = CommandLine(self._controls.complete, self._typed)
+
+    def _type(self, command: CommandLine, key: str) -> None:
+        if key == "escape" or (key in ("c-h", "c-d") and not command.text and not command.busy):
+            self.command = None
+            return
+        said = command.press(key)
+        if said is not None:
+            self._handed_in.append(said)
+            self._line_came.set()
+
+    def _save(self) -> None:
+        command = CommandLine(self._controls.complete, self._typed)
+        try:
+            command.answered("save", self._controls.save())
+        except OSError as error:
+            command.answered("save", f"{error.filename}: {error.strerror}", refused=True)
+        self.command = command
 
     def _quit(self) -> None:
         self.ended = True
@@ -137,6 +198,7 @@ async def live(
     with terminal:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read_keys, terminal.stdin_fd, screen.press)
+            nursery.start_soon(screen.run_commands)
             while not screen.ended:
                 snapshot = source.snapshot()
                 broken = broken_identities(snapshot)
@@ -144,7 +206,14 @@ async def live(
                     raise InvariantError("; ".join(broken))
                 rates = history.push(snapshot)
                 width, height = terminal.console.size
-                view = View(width, height, unicode=terminal.unicode, keys=terminal.keys, help=screen.help)
+                view = View(
+                    width,
+                    height,
+                    unicode=terminal.unicode,
+                    keys=terminal.keys,
+                    help=screen.help,
+                    command=screen.command,
+                )
                 try:
                     terminal.show(frame(snapshot, rates, history.samples(), view))
                 except OSError as error:

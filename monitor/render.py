@@ -11,6 +11,7 @@ from typing import Final
 from rich.text import Text
 
 from monitor import cpu_panel, cpu_row, drop_panel, latency_panel, queue_panel
+from monitor.command_line import command_lines
 from monitor.event_panel import event_panel
 from monitor.header import conserved_parts, header, identity_line, state_words
 from monitor.help import help_lines
@@ -37,6 +38,10 @@ def frame(snapshot: Snapshot, rates: Rates, samples: tuple[Sample, ...], view: V
         if view.footer:
             lines += [line() for _ in range(view.height - 1 - len(lines))]
             lines.append(footer(snapshot.meta, view))
+    if view.command is not None:
+        asked = command_lines(view.command, view, max(view.height // 2, 1))
+        lines += [line() for _ in range(view.height - len(lines))]
+        lines[view.height - len(asked) :] = asked
     return Text("\n", no_wrap=True, overflow="crop", end="").join(
         cut(text, view.width) for text in lines[: view.height]
     )
@@ -49,7 +54,7 @@ def footer(meta: Meta, view: View) -> Text:
     keys = [(50, "q quit", ""), (40, "? back" if view.help else "? help", "")]
     if not meta.finished:
         keys += [(35, "SPC go on" if meta.paused else "SPC pause", "")]
-        keys += [(30, ". step", ""), (20, "+ - speed", "")]
+        keys += [(30, ". step", ""), (20, "+ - speed", ""), (32, ": command", ""), (15, "s save", "")]
     else:
         keys += [(60, "the run is over; q shows the summary", WARNING)]
     return fit(keys, view.width)

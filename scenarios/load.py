@@ -8,7 +8,7 @@ that, so whatever they break is found, and named by the option.
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
@@ -62,6 +62,8 @@ class LoadedScenario:
 
     scenario: Scenario
     origin: Origin
+    given: Mapping[SettingPath, Any] = field(default_factory=dict)
+    """Settings of the command line, as they stand in the scenario."""
 
 
 def load_scenario(
@@ -117,18 +119,21 @@ def parse_scenario(
         raise ConfigError(f"{name}:{_fatal_line(text)}: a number of thousands of digits") from error
     document = flatten_settings(document)
     given: dict[SettingPath, str] = {}
+    values: dict[SettingPath, Any] = {}
     origin = Origin(name, base, text, given, built_in)
     for path, (option, value) in options.items():
         if path[0] == "capture" and path != ("capture", "file") and "capture" not in document:
             raise ConfigError(f"{option}: {name} plays no capture")
-        given[_put(document, path, value, origin)] = option
+        place = _put(document, path, value, origin)
+        given[place] = option
+        values[place] = value
     for path, message in _odd_values(document, ()):
         raise origin.error(path, message)
     scenario = _convert(document, origin)
     if not scenario.scenario.name:
         about = msgspec.structs.replace(scenario.scenario, name=stem)
         scenario = msgspec.structs.replace(scenario, scenario=about)
-    return LoadedScenario(scenario, origin)
+    return LoadedScenario(scenario, origin, values)
 
 
 def input_problem(path: Path) -> str | None:

@@ -1,10 +1,13 @@
 """Options of a run: what the command line decides about showing and writing, not about the machine."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from scenarios.origin import Origin
+if TYPE_CHECKING:
+    from scenarios.load import LoadedScenario
 
 TOO_EARLY: Final = "stopped before the run began"
 """What a Ctrl-C during loading and building is answered with."""
@@ -14,8 +17,8 @@ TOO_EARLY: Final = "stopped before the run began"
 class RunOptions:
     """What `run_scenario` is told besides the scenario; whatever changes the machine is in the scenario already."""
 
-    origin: Origin
-    """Where the scenario came from: words errors with file and line, and finds its capture."""
+    loaded: LoadedScenario
+    """The scenario, and where it came from: words errors with file and line, finds its capture, saves it."""
     command: str
     """The command line that repeats the run, the seed included."""
     seed: int

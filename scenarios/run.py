@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import trio
 from rich.console import Console
 
 from emu.clock import NEVER
+from emu.completion import complete
 from emu.errors import InvariantError
 from monitor.batch import BatchWriter
 from monitor.history import History
@@ -33,6 +35,7 @@ from scenarios.machine import Sampler
 from scenarios.observe import snapshot
 from scenarios.options import TOO_EARLY, RunOptions, leaves
 from scenarios.pace import WallPace
+from scenarios.save import save
 from scenarios.schema import Scenario
 
 INTERRUPTED: Final = 130
@@ -45,7 +48,7 @@ FASTER: Final = 2.0
 def run_scenario(scenario: Scenario, options: RunOptions) -> int:
     """Build and run `scenario`, show it as `options` say. Returns the exit code: 0, or 130 after a Ctrl-C."""
     try:
-        built = build(scenario, options.origin, options.seed)
+        built = build(scenario, options.loaded.origin, options.seed)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(TOO_EARLY) from error
     for note in built.notes:
@@ -164,6 +167,19 @@ class _Run:
     def quit(self) -> None:
         """End the run."""
         self._scope.cancel()
+
+    async def command(self, line: str) -> str:
+        """Run a command at the present."""
+        return await self.built.user.command(line)
+
+    def complete(self, text: str) -> tuple[str, list[str]]:
+        """What of `text` stays, and what its last word may become."""
+        return complete(self.built.user.commands, text)
+
+    def save(self) -> str:
+        """Save the scenario with the commands so far into the working directory."""
+        path = save(self.options.loaded, self.built.seed, self.built.user.done, Path())
+        return f"saved: softnet run {shlex.quote(str(path))} repeats this run, with its commands up to now"
 
     def _paced(self) -> WallPace:
         assert self._pace is not None, "only a live run has a pace"

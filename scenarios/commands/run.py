@@ -55,7 +55,7 @@ def run(
     return run_scenario(
         opened.loaded.scenario,
         RunOptions(
-            origin=opened.loaded.origin,
+            loaded=opened.loaded,
             command=opened.command(),
             seed=opened.seed,
             json=json,

@@ -8,10 +8,12 @@ Prints `ready` when the signals are watched, the summary at the end, and exits w
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import trio
 from rich.console import Console
 
+from emu.errors import ControlError
 from monitor.live import live
 from monitor.signals import watch_signals
 from monitor.snapshot import Snapshot
@@ -45,6 +47,20 @@ class MadeUpRun:
 
     def slower(self) -> None:
         self.machine.speed = (self.machine.speed or 1.0) / 2
+
+    async def command(self, line: str) -> str:
+        """Print the line; refuse `no`."""
+        if line == "no":
+            raise ControlError(22, "it is refused")
+        return f"ran {line}\n"
+
+    def complete(self, text: str) -> tuple[str, Sequence[str]]:
+        """Two candidates."""
+        return "", [word for word in ("echo ", "ethtool ") if word.startswith(text)]
+
+    def save(self) -> str:
+        """Save nothing."""
+        return "saved"
 
     def quit(self) -> None:
         self.machine.finished = True

@@ -231,9 +231,9 @@ def test_a_capture_that_does_not_slow_down_is_told_at_every_size() -> None:
 
 def test_the_footer_names_only_keys_that_do_something_now() -> None:
     meta = MadeUpMachine(1, 1).snapshot().meta
-    assert footer(meta, View(80, 24)).plain == " q quit  ? help  SPC pause  . step  + - speed"
+    assert footer(meta, View(80, 24)).plain == " q quit  ? help  SPC pause  . step  + - speed  : command  s save"
     paused = msgspec.structs.replace(meta, paused=True)
-    assert footer(paused, View(80, 24)).plain == " q quit  ? help  SPC go on  . step  + - speed"
+    assert footer(paused, View(80, 24)).plain == " q quit  ? help  SPC go on  . step  + - speed  : command  s save"
     finished = msgspec.structs.replace(meta, finished=True)
     assert footer(finished, View(80, 24)).plain == " q quit  ? help  the run is over; q shows the summary"
     assert footer(meta, View(80, 24, keys=False)).plain == " no keyboard here: Ctrl-C ends the run"

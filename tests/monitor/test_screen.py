@@ -46,7 +46,7 @@ def test_four_cpus_and_queues_at_80_by_24() -> None:
  SOCKET_RCVBUFF          2.96k   4.73k  gro         36us  80us 410us 2.1ms 3.0ms
  held: backlogs                  1.00k  backlog     54us 120us 410us 2.1ms 3.0ms
  and 4 more accounts                    and 2 stages
- q quit  ? help  SPC pause  . step  + - speed"""
+ q quit  ? help  SPC pause  . step  + - speed  : command  s save"""
     )
 
 
@@ -93,7 +93,7 @@ def test_eight_cpus_and_queues_at_120_by_40() -> None:
 
 
 
- q quit  ? help  SPC pause  . step  + - speed"""
+ q quit  ? help  SPC pause  . step  + - speed  : command  s save"""
     )
 
 
@@ -140,7 +140,7 @@ def test_sixty_four_cpus_fold_into_nodes_and_heat_at_120_by_40() -> None:
  backlog                 3.88M  54us 120us 410us 2.1ms 3.0ms  01.200000  c2 time_squeeze 15 by time, work left
  ip                      3.88M  72us 160us 410us 2.1ms 3.0ms  01.400000  c2 time_squeeze 22 by time, work left
  socket                  3.88M  90us 200us 410us 2.1ms 3.0ms  01.600000  c2 time_squeeze 25 by time, work left
- q quit  ? help  SPC pause  . step  + - speed"""
+ q quit  ? help  SPC pause  . step  + - speed  : command  s save"""
     )
 
 
@@ -171,7 +171,7 @@ def test_sixty_four_cpus_fold_into_heat_at_80_by_24_in_ascii() -> None:
  CPU_BACKLOG             65.0k    104k  total      108us 240us 410us 2.1ms 3.0ms
  NIC_RING_FULL           63.4k    102k  ring        18us  40us 410us 2.1ms 3.0ms
  and 6 more accounts                    and 4 stages
- q quit  ? help  SPC pause  . step  + - speed"""
+ q quit  ? help  SPC pause  . step  + - speed  : command  s save"""
     )
 
 
@@ -207,6 +207,8 @@ def test_the_help_stands_in_place_of_the_panels() -> None:
   space                   pause and go on
   .                       pause, then one step
   + -                     faster, slower; pace never changes a result
+  :                       a command: echo, cat, sysctl, ethtool, taskset, rate
+  s                       save the run as a scenario that repeats it
   ?                       this page and back; Esc leaves it too
   IN = OUT + DROP + HELD  wire frames a virtual second; HELD: gained by queues
   %hi %si %app %idl       shares of a CPU's time, 100 in all; %si has ksoftirqd
@@ -219,7 +221,5 @@ def test_the_help_stands_in_place_of_the_panels() -> None:
   * !                     trouble: a loss, or a squeeze that left work
   heat row                . idle, 1-9 tenths busy, # full, ! trouble, x offline
   open-loop TCP           TCP of a capture: its sender does not slow down
-
-
- q quit  ? back  SPC pause  . step  + - speed"""
+ q quit  ? back  SPC pause  . step  + - speed  : command  s save"""
     )
