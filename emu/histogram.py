@@ -13,6 +13,7 @@ import struct
 import sys
 from array import array
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
 BUFFER_VALUES: Final = 256
@@ -26,6 +27,18 @@ def bin_upper_bound(number: int) -> int:
     upper: float = struct.unpack(">d", struct.pack(">H", number + 1) + bytes(6))[0]
     whole = int(upper)
     return whole - 1 if whole == upper else whole
+
+
+def percentile_bin(bins: Mapping[int, int], percent: float) -> int | None:
+    """The key of `bins` (bin -> count, keys in the order of the values) that holds the value at `percent`, 0 to 100; None if empty."""
+    count = sum(bins.values())
+    rank = max(-(-count * percent // 100), 1)
+    seen = 0
+    for number in sorted(bins):
+        seen += bins[number]
+        if seen >= rank:
+            return number
+    return None
 
 
 class Histogram:
@@ -87,16 +100,8 @@ class Histogram:
     def percentile(self, percent: float) -> int:
         """Upper bound of the bin that holds the value at `percent` (0..100), never above the exact maximum; 0 if empty."""
         self.fold()
-        count = sum(self._bins.values())
-        if not count:
-            return 0
-        rank = max(-(-count * percent // 100), 1)
-        seen = 0
-        for number in sorted(self._bins):
-            seen += self._bins[number]
-            if seen >= rank:
-                return min(bin_upper_bound(number), self._maximum)
-        return self._maximum
+        number = percentile_bin(self._bins, percent)
+        return 0 if number is None else min(bin_upper_bound(number), self._maximum)
 
     def merge(self, other: Histogram) -> None:
         """Add the other's counts to this one."""

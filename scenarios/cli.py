@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from emu.errors import SoftnetError
 from scenarios.commands.check import check
+from scenarios.commands.compare import compare
 from scenarios.commands.conform import conform
 from scenarios.commands.listing import list_scenarios
 from scenarios.commands.mask import mask
@@ -64,6 +65,7 @@ app.command(run)
 app.command(list_scenarios, name="scenarios")
 app.command(check)
 app.command(mask)
+app.command(compare)
 app.command(conform)
 
 

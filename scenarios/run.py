@@ -6,14 +6,9 @@ Leaves out: anything that decides what the machine does. The same scenario and s
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shlex
 import signal
 import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Final, TextIO
 
 import msgspec
@@ -33,7 +28,8 @@ from monitor.terminal import Terminal, can_live
 from scenarios.build import Built, build
 from scenarios.machine import Sampler
 from scenarios.observe import snapshot
-from scenarios.options import TOO_EARLY, RunOptions, leaves
+from scenarios.options import TOO_EARLY, RunOptions
+from scenarios.output import open_output
 from scenarios.pace import WallPace
 from scenarios.save import save
 from scenarios.schema import Scenario
@@ -53,45 +49,11 @@ def run_scenario(scenario: Scenario, options: RunOptions) -> int:
         raise KeyboardInterrupt(TOO_EARLY) from error
     for note in built.notes:
         print(note, file=sys.stderr)
-    with _output(options.output) as out:
+    with open_output(options.output) as out:
         run = _Run(built, options, out)
         trio.run(run.main, restrict_keyboard_interrupt_to_checkpoints=True)
         run.report()
     return INTERRUPTED if run.stopped_by is not None else 0
-
-
-@contextlib.contextmanager
-def _output(path: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that appears whole when the run is over."""
-    if path is None or str(path) == "-":
-        yield sys.stdout
-        return
-    target = Path(os.path.realpath(path))  # a symlink stays, and what it leads to is written
-    prefix = f".{target.name[:40]}."
-    try:
-        if path.exists() and not path.is_file():  # a device, a FIFO: nothing to put in its place
-            with path.open("w", encoding="utf-8") as file:
-                yield file
-            return
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                yield file
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(name, target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~mask)
-            os.replace(name, target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except (OSError, BaseExceptionGroup) as error:
-        for cause in leaves(error):
-            # A failed write does not know its file, and nobody knows the temporary one.
-            if isinstance(cause, OSError) and (
-                cause.filename is None or str(cause.filename).startswith(str(target.parent / prefix))
-            ):
-                cause.filename = str(path)
-        raise
 
 
 class _Run:
@@ -227,7 +189,7 @@ class _Run:
         if self.options.svg is not None:
             title = f"softnet {last.meta.scenario}"
             picture = export_svg(last, rates, self.history.samples(), title)
-            with _output(self.options.svg) as file:
+            with open_output(self.options.svg) as file:
                 file.write(picture)
         if self.options.json:
             document = msgspec.json.encode(last, order="deterministic")

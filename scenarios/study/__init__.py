@@ -1,0 +1,1 @@
+"""Studies: the same traffic through two machines, what differs, and how sure that is."""

@@ -1,0 +1,158 @@
+"""The commands that would make a change on a server, and those that undo it: the difference of two machines' settings.
+
+Models: control files, sysctls, and what ethtool and ip set. Both directions come from what the machines hold before their first frame,
+so the undo writes A's own values. The lines are printed for people to read, and never run here.
+Leaves out: what no command changes (CPUs, releases, traffic, applications); it is named.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from emu.tree import SYSCTL_ROOT, sysctl_name
+from scenarios.build import Built
+from scenarios.schema import Scenario
+from scenarios.shown import shown
+from scenarios.study.nic_settings import SAFE_NAME, NicSettings, nic_commands, nic_settings
+
+MASK_FILES: Final = ("rps_cpus", "flow_limit_cpu_bitmap", "rps_default_mask")
+"""Files that read as groups of hexadecimal digits, more of them on a machine with more CPUs."""
+
+_IRQ: Final = "/proc/irq/"
+_BITMAP: Final = "/proc/sys/net/core/flow_limit_cpu_bitmap"
+_TABLE: Final = "/proc/sys/net/core/flow_limit_table_len"
+
+FIND_IRQ: Final = (
+    'irq() { awk -v name="$1" \'{ at = length($NF) - length(name) }'
+    ' at >= 0 && substr($NF, at + 1) == name && (!at || substr($NF, at, 1) == "-")'
+    ' { sub(":", "", $1); print $1 }\' /proc/interrupts; }'
+)
+"""A shell function: number of the interrupt whose name is, or ends in, the word; drivers put their own name before it."""
+
+_FIXED: Final = {
+    "machine": ("cpus", "nodes", "rules", "hz", "costs", "clock_ghz", "prices"),
+    "nic": ("name", "vectors", "speed_gbps", "weight", "node"),
+}
+"""Keys that describe the server itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a machine, before its first frame."""
+
+    files: dict[str, str]
+    """Control file that can be read and written -> its text without the newline."""
+    irqs: dict[str, str]
+    """Directory of an interrupt -> the interrupt's name."""
+    nic: NicSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCommands:
+    """Two scripts, line by line, and what no script can do."""
+
+    apply: list[str]
+    undo: list[str]
+    fixed: list[str]
+    """Sentences about differences that are no settings."""
+
+
+def settings_of(built: Built) -> Settings:
+    """The settings of `built` as they are now."""
+    tree = built.machine.tree
+    files = {}
+    for path in tree.paths():
+        entry = tree.entry(path)
+        if entry.read is not None and entry.write is not None:
+            files[path] = entry.read().removesuffix("\n")
+    irqs = {f"{_IRQ}{vector.irq}": vector.name for vector in built.nic.vectors}
+    return Settings(files, irqs, nic_settings(built))
+
+
+def server_commands(a: Built, b: Built) -> ServerCommands:
+    """How to get from `a`'s settings to `b`'s, and back."""
+    old, new = settings_of(a), settings_of(b)
+    fixed = list(_fixed(a.scenario, b.scenario))
+    for name in (old.nic.name, new.nic.name):
+        if not SAFE_NAME.fullmatch(name):
+            return ServerCommands([], [], [*fixed, f"{shown(name)} is no interface name to write into a command"])
+    if old.nic.name != new.nic.name:
+        return ServerCommands(
+            [], [], [*fixed, "A and B have different interfaces: there is no command from one to the other"]
+        )
+    return ServerCommands(_script(old, new), _script(new, old), fixed)
+
+
+def _script(old: Settings, new: Settings) -> list[str]:
+    """The lines of a script from `old` to `new`; empty when nothing differs."""
+    lines = [*nic_commands(old.nic, new.nic), *_file_commands(old, new)]
+    if not lines:
+        return []
+    head = ["set -eu"]
+    if any("$(irq " in line for line in lines):
+        head += ["# irqbalance, where it runs, would move the interrupts again.", FIND_IRQ]
+    return [*head, *lines]
+
+
+def _file_commands(old: Settings, new: Settings) -> Iterator[str]:
+    changed = [path for path in new.files if _differs(path, old, new)]
+    if _TABLE in changed and new.files[_BITMAP].strip("0,"):
+        # A CPU keeps its table as long as its bit stays; only those whose bit appears get one of the new length.
+        yield _command(_BITMAP, "0", new)
+        changed = [path for path in changed if path != _BITMAP] + [_BITMAP]
+    elif _BITMAP in changed:
+        changed.remove(_BITMAP)
+        changed.append(_BITMAP)
+    for path in changed:
+        if path.startswith(f"{SYSCTL_ROOT}net/core/rmem_"):
+            yield "# holds for sockets opened afterwards: start the application anew"
+        yield _command(path, new.files[path], new)
+
+
+def _differs(path: str, old: Settings, new: Settings) -> bool:
+    if path.startswith(_IRQ) and not path.endswith("/smp_affinity_list"):
+        return False  # the same setting in another form
+    was, now = old.files.get(path), new.files[path]
+    if path.rpartition("/")[2] in MASK_FILES:
+        return _mask(was) != _mask(now)
+    if was is None and path.startswith("/sys/devices/system/cpu/"):
+        return False  # a CPU that the other machine does not have
+    return was != now
+
+
+def _mask(text: str | None) -> int:
+    return int(text.replace(",", ""), 16) if text else 0
+
+
+def _command(path: str, value: str, settings: Settings) -> str:
+    if path.startswith(SYSCTL_ROOT):
+        return shlex.join(["sysctl", "-w", f"{sysctl_name(path)}={value}"])
+    directory, _, name = path.rpartition("/")
+    if directory in settings.irqs:
+        # The interrupt's number is the server's to give: it is looked up by its name.
+        return f'echo {shlex.quote(value)} > "{_IRQ}$(irq {shlex.quote(settings.irqs[directory])})/{name}"'
+    return f"echo {shlex.quote(value)} > {shlex.quote(path)}"
+
+
+def _fixed(a: Scenario, b: Scenario) -> Iterator[str]:
+    """What differs and is no setting, a sentence each."""
+    for table, keys in _FIXED.items():
+        for key in keys:
+            was, now = getattr(getattr(a, table), key), getattr(getattr(b, table), key)
+            if was != now:
+                yield f"{table}.{key} is {_words(was)} in A and {_words(now)} in B: no command changes it"
+    if a.traffic != b.traffic or a.capture != b.capture:
+        yield "the traffic differs: no command changes what others send"
+    if a.at != b.at:
+        yield "the commands at later times ([[at]]) differ: they are not in the script, which is about the start"
+    if a.app != b.app:
+        yield "the applications differ: that is theirs to change"
+
+
+def _words(value: object) -> str:
+    return "the default" if value is None else shown(msgspec.json.encode(value).decode())
