@@ -17,6 +17,7 @@ from emu.errors import SoftnetError
 from scenarios.commands.check import check
 from scenarios.commands.compare import compare
 from scenarios.commands.conform import conform
+from scenarios.commands.explain import explain
 from scenarios.commands.listing import list_scenarios
 from scenarios.commands.mask import mask
 from scenarios.commands.run import run
@@ -64,6 +65,7 @@ app = App(
 app.command(run)
 app.command(list_scenarios, name="scenarios")
 app.command(check)
+app.command(explain)
 app.command(mask)
 app.command(compare)
 app.command(conform)

@@ -23,6 +23,8 @@ SCHEMA_VERSION: Final = 1
 _HEX_LETTER: Final = re.compile(r"(?i)[0-9a-f]*[a-f]")
 _FULL_GROUP: Final = re.compile(r"(?i)[0-9a-f]{1,8}(,[0-9a-f]{8})+")
 _ROW_CPUS: Final = 64
+_MAX_RUNS: Final = 8
+"""A node of more runs of neighbours than this (every other CPU, say) is shown as one."""
 
 Spelling = Literal["mask", "list"]
 
@@ -90,11 +92,15 @@ class MaskPicture:
         }
 
     def _rows(self, node: int, cpus: list[int]) -> list[str]:
-        """The CPUs of one node, 64 a row in fours: # is in the set. Rows that are like the one before are left out."""
+        """The CPUs of one node, neighbours in rows of 64 in fours: # is in the set. Rows like the one before are left out."""
+        starts = [at for at, cpu in enumerate(cpus) if not at or cpu != cpus[at - 1] + 1]
+        if len(starts) > _MAX_RUNS:
+            starts = [0]
+        ends = [*starts[1:], len(cpus)]
         rows: list[str] = []
         last, left_out = "", 0
-        for start in range(0, len(cpus), _ROW_CPUS):
-            row = cpus[start : start + _ROW_CPUS]
+        for start in [at for first, end in zip(starts, ends, strict=True) for at in range(first, end, _ROW_CPUS)]:
+            row = cpus[start : min(start + _ROW_CPUS, next(end for end in ends if end > start))]
             fours = [row[at : at + 4] for at in range(0, len(row), 4)]
             marks = " ".join("".join("#" if self.mask >> cpu & 1 else "." for cpu in four) for four in fours)
             if marks == last:
@@ -127,11 +133,34 @@ def picture_of(text: str, cpus: int | None = None, nodes: int | Sequence[int] = 
     except ControlError as error:
         raise ConfigError(_nearest(text, spelling, width) or f"{error.message}{_other_form(spelling)}") from error
     if cpus is None:
-        cpus = max(mask.bit_length(), node_count, 1)
-    if node_count > cpus:
-        raise ConfigError(f"--nodes: {cpus} CPUs make 1 to {cpus} nodes, not {node_count}")
-    masks = node_masks(cpus, nodes) if isinstance(nodes, int) else nodes
-    return MaskPicture(mask, cpus, tuple(masks), spelling, _otherwise(text) if spelling == "list" else "")
+        named = nodes if isinstance(nodes, int) else max(whole.bit_length() for whole in nodes)
+        cpus = max(mask.bit_length(), named, 1)
+    if isinstance(nodes, int):
+        if nodes > cpus:
+            raise ConfigError(f"--nodes: {cpus} CPUs make 1 to {cpus} nodes, not {nodes}")
+        nodes = node_masks(cpus, nodes)
+    beyond = max(whole.bit_length() for whole in nodes)
+    if beyond > cpus:
+        raise ConfigError(f"--nodes: there is no CPU {beyond - 1}, this machine has 0-{cpus - 1}")
+    return MaskPicture(mask, cpus, tuple(nodes), spelling, _otherwise(text) if spelling == "list" else "")
+
+
+def told_nodes(lists: Sequence[str]) -> int | list[int]:
+    """Return what `--nodes` says: how many there are, or the mask of each one's CPUs. ConfigError."""
+    if len(lists) == 1 and lists[0].strip().isdecimal() and lists[0].isascii():
+        return int(lists[0][:20])
+    masks: list[int] = []
+    for text in lists:
+        try:
+            whole = _parse(text, spelling_of(text), MAX_CPUS)
+        except ControlError as error:
+            raise ConfigError(f"--nodes: {error.message}") from error
+        twice = whole & sum(masks)
+        if twice or not whole:
+            are = f"CPUs {format_list(twice, MAX_CPUS)} are on two nodes" if twice else "a node has no CPU"
+            raise ConfigError(f"--nodes: {are}: write each node's own CPUs, as in --nodes 0-7,16-23 --nodes 8-15,24-31")
+        masks.append(whole)
+    return masks
 
 
 def spelling_of(text: str) -> Spelling:

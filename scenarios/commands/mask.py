@@ -12,7 +12,7 @@ def mask(
     /,
     *,
     cpus: int | None = None,
-    nodes: int | None = None,
+    nodes: list[str] | None = None,
     scenario: str | None = None,
     json: Annotated[bool, Parameter(name=["--json", "-j"])] = False,
 ) -> int:
@@ -27,13 +27,13 @@ def mask(
     cpus
         CPUs of the machine; up to the highest one named if not given.
     nodes
-        NUMA nodes of the machine, made of neighbouring CPUs; 1 if not given.
+        How many NUMA nodes the machine has, made of neighbouring CPUs; or, given several times, the CPU list of each.
     scenario
         The machine of this scenario, in place of --cpus and --nodes.
     json
         Print one JSON document.
     """
-    from scenarios.mask_picture import picture_of
+    from scenarios.mask_picture import picture_of, told_nodes
 
     if scenario is not None:
         if cpus is not None or nodes is not None:
@@ -44,7 +44,7 @@ def mask(
         machine = open_scenario(scenario).scenario.machine
         picture = picture_of(cpus_, machine.cpus, node_cpus(machine))
     else:
-        picture = picture_of(cpus_, cpus, 1 if nodes is None else nodes)
+        picture = picture_of(cpus_, cpus, told_nodes(nodes) if nodes else 1)
     if json:
         import msgspec
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from emu.errors import ConfigError
 from emu.numa import node_masks, node_of
 from scenarios.cli import main
-from scenarios.mask_picture import picture_of, spelling_of
+from scenarios.mask_picture import picture_of, spelling_of, told_nodes
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,15 @@ def test_each_node_tells_how_many_of_its_cpus_are_in_the_set() -> None:
     assert "node 0     0 #### ...." in lines
 
 
+def test_nodes_can_be_told_cpu_by_cpu(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mask", "0-3,16-17", "--nodes", "0-7,16-23", "--nodes", "8-15,24-31"]) == 0
+    said = capsys.readouterr().out
+    assert "node 0   6 of its 16, CPUs 0-7,16-23: 0-3,16-17\n" in said
+    assert "node 0     0 #### ....\n          16 ##.. ....\n" in said
+    assert told_nodes(["0-31:1/2", "1-31:1/2"]) == [0x55555555, 0xAAAAAAAA]
+    assert len(picture_of("0", 32, [0x55555555, 0xAAAAAAAA]).lines()) == 11
+
+
 def test_what_could_be_the_other_spelling_says_so() -> None:
     assert any("as a mask, 0x10, it would be CPU 4" in line for line in picture_of("10").lines())
     assert not any("would be" in line for line in picture_of("0-3").lines())
@@ -136,6 +145,9 @@ def test_the_command_takes_a_scenarios_machine(capsys: pytest.CaptureFixture[str
         ["0-3", "--cpus", "2"],
         ["0-3", "--cpus", "0"],
         ["0-3", "--nodes", "0"],
+        ["0-3", "--nodes", "0-3", "--nodes", "3-7"],
+        ["0-3", "--nodes", "0-3", "--nodes", "4-7", "--cpus", "4"],
+        ["0-3", "--nodes", "0-3", "--nodes", ""],
         ["0-3", "--cpus", "4", "--nodes", "5"],
         ["0-3", "--scenario", "rfs", "--cpus", "4"],
         ["0-3", "--scenario", "no-such"],

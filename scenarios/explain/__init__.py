@@ -1,0 +1,1 @@
+"""What `softnet explain` knows: topics as data (`*.toml` beside this), their schema, and the words around them."""
