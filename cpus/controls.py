@@ -1,34 +1,40 @@
-"""The control files that CPUs own: /proc/softirqs, /sys/devices/system/cpu and /sys/devices/system/node.
+"""The control files that CPUs own: /proc/{stat,uptime,interrupts,softirqs} and cpuN/online; the others of /sys stand in `cpus.topology`.
 
-Source: fs/proc/softirqs.c, drivers/base/cpu.c, drivers/base/node.c (6.9); rule S5.
+Source: fs/proc/softirqs.c, kernel/irq/proc.c, drivers/base/cpu.c (6.9); rule S5.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from cpus import topology
 from cpus.cpu import SOFTIRQ_NAMES, Cpu
 from cpus.hotplug import Hotplug
-from emu.cpumask import format_list, mask_of
+from cpus.irq_table import IrqTable
+from cpus.proc_stat import proc_stat, proc_uptime
+from emu.cpumask import format_mask
 from emu.kstrto import parse_bool
 from emu.tree import ControlEntry, ControlTree
 
 
 def contribute(
-    tree: ControlTree, cpus: list[Cpu], hotplug: Hotplug, now: Callable[[], tuple[int, int]], isolated: int = 0
+    tree: ControlTree,
+    cpus: list[Cpu],
+    hotplug: Hotplug,
+    irqs: IrqTable,
+    now: Callable[[], tuple[int, int]],
+    isolated: int = 0,
 ) -> None:
-    """Add the files. `now` gives the time and the rank of who writes; `isolated` is a mask."""
-    base = "/sys/devices/system/cpu"
+    """Add the files. `now` gives the time and the rank of who reads or writes; `isolated` is a mask."""
     count = len(cpus)
+    tree.add("/proc/stat", lambda: proc_stat(cpus, irqs, now()[0]), None)
+    tree.add("/proc/uptime", lambda: proc_uptime(cpus, now()[0]), None)
+    tree.add("/proc/interrupts", irqs.interrupts, None)
     tree.add("/proc/softirqs", lambda: softirqs(cpus), None)
-    for name in ("possible", "present"):
-        tree.add(f"{base}/{name}", lambda: f"{format_list((1 << count) - 1, count)}\n", None)
-    tree.add(f"{base}/isolated", lambda: f"{format_list(isolated, count)}\n", None)
-    tree.add(f"{base}/online", lambda: f"{format_list(mask_of(c.index for c in cpus if c.online), count)}\n", None)
+    tree.add("/proc/irq/default_smp_affinity", lambda: f"{format_mask((1 << count) - 1, count)}\n", None)
+    topology.contribute(tree, cpus, hotplug, isolated)
     for cpu in cpus:
-        tree.add_entry(f"{base}/cpu{cpu.index}/online", _online_entry(cpu, hotplug, now))
-    for node in sorted({cpu.node for cpu in cpus}):
-        tree.add(f"/sys/devices/system/node/node{node}/cpulist", _cpulist(cpus, node), None)
+        tree.add_entry(f"{topology.CPU_ROOT}/cpu{cpu.index}/online", _online_entry(cpu, hotplug, now))
 
 
 def _online_entry(cpu: Cpu, hotplug: Hotplug, now: Callable[[], tuple[int, int]]) -> ControlEntry:
@@ -37,11 +43,6 @@ def _online_entry(cpu: Cpu, hotplug: Hotplug, now: Callable[[], tuple[int, int]]
         hotplug.set_online(cpu.index, parse_bool(text), at_ns, rank)
 
     return ControlEntry(lambda: f"{int(cpu.online)}\n", write)
-
-
-def _cpulist(cpus: list[Cpu], node: int) -> Callable[[], str]:
-    """The reader of a node's cpulist, which names those online only."""
-    return lambda: f"{format_list(mask_of(c.index for c in cpus if c.node == node and c.online), len(cpus))}\n"
 
 
 def softirqs(cpus: list[Cpu]) -> str:

@@ -88,6 +88,7 @@ class Timer(Interrupt):
     def handle(self, cpu: Cpu) -> None:
         """Run the timer's function."""
         cpu.local_now_ns += cpu.costs.timer_ns
+        cpu.timer_irqs += 1
         self.function(cpu)
 
 
@@ -126,6 +127,8 @@ class Cpu(Actor):
         self.owed_ns = 0
         """Cost of what this CPU's posts turned out to cause (wake-ups); paid at its next synchronisation."""
         self.runqueue = RunQueue()
+        self.forks = 0
+        """Processes and kernel threads that began here."""
         self.ksoftirqd = Process(f"ksoftirqd/{index}", None, 1 << index, self)
         self.ksoftirqd.account = KSOFTIRQD
         self.ksoftirqd.kthread = self.run_ksoftirqd
@@ -133,7 +136,14 @@ class Cpu(Actor):
         self.hardirqs = 0
         self.resched_ipis = 0
         self.context_switches = 0
+        """To a process."""
+        self.switches_to_idle = 0
         self.ticks = 0
+        self.timer_irqs = 0
+        """One-shot timers that went off."""
+        self.offline_ns = 0
+        """Time spent offline, up to when it last came back."""
+        self.offline_since_ns = 0
         self.ksoftirqd_wakeups = 0
         self.events: EventLog | None = None
         """Where the machine notes what happens; None for a CPU by itself."""
@@ -194,6 +204,10 @@ class Cpu(Actor):
             if self._unsuspended >= CHECKPOINT_TURNS:
                 self._unsuspended = 0
                 await trio.lowlevel.checkpoint()
+
+    def offline_ns_at(self, now_ns: int) -> int:
+        """Nanoseconds up to `now_ns` in which it was offline; its accounts have them as idle."""
+        return self.offline_ns if self.online else self.offline_ns + max(now_ns - self.offline_since_ns, 0)
 
     # ---------------------------------------------------------------- messages in
 
@@ -410,7 +424,9 @@ class Cpu(Actor):
                 # Raised outside any interrupt (S7), or held off until now: nobody else would look at it.
                 self.wakeup_softirqd("raised outside any interrupt")
                 continue
-            self.last_process = None
+            if self.last_process is not None:
+                self.last_process = None
+                self.switches_to_idle += 1
             self.accounts.switch(IDLE, self.local_now_ns)
             await self._open_until(NEVER)
             if self.mailbox.next_ns() <= self.local_now_ns:  # else a timer that was withdrawn meanwhile: it woke nobody

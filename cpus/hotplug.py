@@ -50,6 +50,8 @@ class _Die(Interrupt):
 
     def handle(self, cpu: Cpu) -> None:
         """Leave: processes go to other CPUs, interrupts under way and owners' work follow. Softirqs end first."""
+        if not cpu.online:  # asked twice
+            return
         if cpu.in_softirq:
             cpu.send(self, cpu.local_now_ns + 1, cpu.rank)
             return
@@ -58,6 +60,7 @@ class _Die(Interrupt):
             cpu.send(self, cpu.local_now_ns, cpu.rank)
             return
         cpu.online = False
+        cpu.offline_since_ns = cpu.local_now_ns
         if cpu.events is not None:
             cpu.events.note(cpu.local_now_ns, cpu.index, "goes offline")
         cpu.dying = False
@@ -90,7 +93,10 @@ class _Born(Interrupt):
 
     def handle(self, cpu: Cpu) -> None:
         """Come back with empty queues; maps that were written meanwhile do not include it until they are written again."""
+        if cpu.online:  # asked twice
+            return
         cpu.online = True
+        cpu.offline_ns += cpu.local_now_ns - cpu.offline_since_ns
         if cpu.events is not None:
             cpu.events.note(cpu.local_now_ns, cpu.index, "comes online")
         for on_online in self.hotplug.on_online:

@@ -46,6 +46,7 @@ class Process:
         self.cpu = cpu
         """Where it runs, or ran last."""
         self.weight = weight
+        cpu.forks += 1
         self.vruntime_ns = 0
         self.runnable = False
         self.wake_pending = False
@@ -92,6 +93,11 @@ class RunQueue:
             self.current = None
         else:
             self.waiting.remove(process)
+
+    @property
+    def nr_running(self) -> int:
+        """Runnable processes, the running one included."""
+        return len(self.waiting) + (self.current is not None)
 
     def pick(self) -> Process | None:
         """Put the running process back and choose the one with the least virtual run time; the longest waiting on a tie."""

@@ -2,7 +2,7 @@
 
 Models: proc_dointvec_minmax for sysctls, kstrtoul for most numbers of /sys, kstrtobool for switches. Texts come less
 one final newline.
-Leaves out: vectors of several numbers.
+Leaves out: what a kernel keeps of a vector with a bad number in it.
 Source: Linux 6.9, kernel/sysctl.c and lib/kstrtox.c, and writes to a real 6.18.
 """
 
@@ -27,18 +27,25 @@ def parse_int(text: str, minimum: int = INT_MIN, maximum: int = INT_MAX) -> int:
     White space may lead; a blank, tab or newline must follow, and what comes after that is not looked at.
     ControlError EINVAL for anything else and out of range.
     """
-    start = 0
-    while start < len(text) and text[start] in _SPACE:
-        start += 1
-    negative = text[start : start + 1] == "-"
-    value, end = _scan(text, start + negative)
-    is_number = (
-        end > start + negative and end - start <= _TOKEN_CHARACTERS_MAX and text[end : end + 1] in ("", *" \t\n")
-    )
-    value = -value if negative else value
-    if not is_number or not INT_MIN <= value <= INT_MAX or not minimum <= value <= maximum:
-        raise ControlError(EINVAL, f"{_quote(text)} is {_why(is_number)}: {_number_form(minimum, maximum)}")
-    return value
+    return _token(text, 0, max(minimum, INT_MIN), min(maximum, INT_MAX))[0]
+
+
+def parse_number(text: str, minimum: int = 0, maximum: int = ULONG_MAX) -> int:
+    """Return the number proc_doulongvec_minmax reads: the grammar of `parse_int`, 64 bits. A kernel ignores a negative one; here EINVAL."""
+    return _token(text, 0, minimum, maximum)[0]
+
+
+def parse_ints(text: str, count: int, minimum: int = INT_MIN, maximum: int = INT_MAX) -> list[int]:
+    """Return what proc_dointvec_minmax reads into a vector of `count`: 1 to `count` numbers, each as `parse_int` has it.
+
+    ControlError EINVAL if one of them is bad. (A kernel keeps those before it; here none is.)
+    """
+    values: list[int] = []
+    position = 0
+    while len(values) < count and (not values or text[position:].strip(_SPACE)):
+        value, position = _token(text, position, max(minimum, INT_MIN), min(maximum, INT_MAX))
+        values.append(value)
+    return values
 
 
 def parse_unsigned(text: str, minimum: int = 0, maximum: int = ULONG_MAX) -> int:
@@ -66,6 +73,21 @@ def parse_bool(text: str) -> bool:
     if (start and start in "nNfF0") or text[:2] in ("of", "oF", "Of", "OF"):
         return False
     raise ControlError(EINVAL, f"{_quote(text)} is neither on nor off: write 1 or 0 (or y, n, on, off)")
+
+
+def _token(text: str, start: int, minimum: int, maximum: int) -> tuple[int, int]:
+    """The number of proc_get_long at `start`, white space before it, and where it ends. ControlError EINVAL."""
+    while start < len(text) and text[start] in _SPACE:
+        start += 1
+    negative = text[start : start + 1] == "-"
+    value, end = _scan(text, start + negative)
+    is_number = (
+        end > start + negative and end - start <= _TOKEN_CHARACTERS_MAX and text[end : end + 1] in ("", *" \t\n")
+    )
+    value = -value if negative else value
+    if not is_number or not minimum <= value <= maximum:
+        raise ControlError(EINVAL, f"{_quote(text)} is {_why(is_number)}: {_number_form(minimum, maximum)}")
+    return value, end
 
 
 def _scan(text: str, start: int) -> tuple[int, int]:

@@ -36,6 +36,9 @@ class Rules:
     has_rps_default_mask: bool
     """net.core.rps_default_mask exists. R10, net/core/sysctl_net_core.c."""
 
+    interrupts_chip_blanks: Literal[1, 2]
+    """Blanks between the counts and the chip in /proc/interrupts: one seen on 6.18. kernel/irq/proc.c."""
+
     device_down_counted_in_softnet_dropped: bool
     """A packet queued for a stopped device counts in softnet_stat's dropped. B2, K10, net/core/dev.c."""
     device_down_drop_reason: Literal["NOT_SPECIFIED", "DEV_READY"]
@@ -104,6 +107,7 @@ _6_1: Final = Rules(
     restarts_list_in_call=False,
     softnet_stat_columns=13,
     has_rps_default_mask=False,
+    interrupts_chip_blanks=2,
     device_down_counted_in_softnet_dropped=True,
     device_down_drop_reason="NOT_SPECIFIED",
     enqueue_early_drop=False,
@@ -160,6 +164,7 @@ _6_12: Final = replace(
 _6_18: Final = replace(
     _6_12,
     release="6.18",
+    interrupts_chip_blanks=1,
     flow_limit_by_hash_32=True,
     dev_flow_slot_by_hash_32=True,
     arfs_checks_slot_owner=True,

@@ -2,7 +2,7 @@
 
 Models: names, defaults, limits and side effects of /proc/sys/net/core. A value written there is what the next packet
 sees: the hot path reads the attributes.
-Leaves out: sysctls that nothing on the receive path reads.
+Leaves out: sysctls that nothing on the receive path reads; a few of those are shown and keep their value (NOT_FOLLOWED).
 Source: Linux 6.9, net/core/sysctl_net_core.c and net/core/hotdata.c (rules of section 1); the lower bound of the
 dev_weight trio is of January 2025 (6.14) and in every stable release since.
 """
@@ -14,7 +14,7 @@ from typing import Final
 from emu.cpumask import keep_housekeeping
 from emu.errors import ControlError
 from emu.kstrto import INT_MAX, INT_MIN
-from emu.tree import ControlTree, int_entry, mask_entry
+from emu.tree import ControlTree, int_entry, keep_value, mask_entry
 
 DIRECTORY: Final = "/proc/sys/net/core/"
 
@@ -47,11 +47,19 @@ LIMITS: Final[dict[str, tuple[int, int]]] = {
 }
 """Sysctl -> smallest and largest value that may be written; the two masks are not numbers."""
 
+NOT_FOLLOWED: Final[dict[str, str]] = {
+    "busy_poll": "no socket polls a device here",
+    "busy_read": "no socket polls a device here",
+    "dev_weight_tx_bias": "nothing is queued for transmit here",
+    "netdev_tstamp_prequeue": "no packet carries a time stamp to an application here",
+}
+"""Sysctls that are shown with the kernel's default and keep it, and why another value would change nothing."""
+
 
 class NetCoreSettings:
     """The values of net.core, one attribute each with the kernel's name and unit; masks are ints (bit n: CPU n).
 
-    ``dev_rx_weight`` and ``dev_tx_weight`` are the products the kernel keeps beside them (packets a poll).
+    ``dev_rx_weight`` is the product the kernel keeps beside them (packets a poll).
     ``on_change[name](value)`` is called before a written value is kept, with the value that will be kept. A
     ControlError from it refuses the write.
     """
@@ -60,7 +68,6 @@ class NetCoreSettings:
         "busy_poll",
         "busy_read",
         "dev_rx_weight",
-        "dev_tx_weight",
         "dev_weight",
         "dev_weight_rx_bias",
         "dev_weight_tx_bias",
@@ -106,7 +113,6 @@ class NetCoreSettings:
         self.dev_weight_rx_bias = 1
         self.dev_weight_tx_bias = 1
         self.dev_rx_weight = 64
-        self.dev_tx_weight = 64
         self.gro_normal_batch = 8
         self.netdev_tstamp_prequeue = 1
         self.rmem_default = 212_992
@@ -128,7 +134,8 @@ class NetCoreSettings:
     def set(self, name: str, value: int) -> None:
         """Set one sysctl as a write of ``value`` does: limits, rounding, the owner's reaction.
 
-        ControlError EINVAL outside the limits, ENOMEM where the kernel could not allocate. Then nothing has changed.
+        ControlError EINVAL outside the limits, ENOMEM where the kernel could not allocate, EOPNOTSUPP for what is not followed
+        here. Then nothing has changed.
         """
         limits = LIMITS.get(name)
         if limits is not None and not limits[0] <= value <= limits[1]:
@@ -138,9 +145,8 @@ class NetCoreSettings:
         if reaction is not None:
             reaction(value)
         setattr(self, name, value)
-        if name in ("dev_weight", "dev_weight_rx_bias", "dev_weight_tx_bias"):
+        if name in ("dev_weight", "dev_weight_rx_bias"):
             self.dev_rx_weight = self.dev_weight * self.dev_weight_rx_bias
-            self.dev_tx_weight = self.dev_weight * self.dev_weight_tx_bias
 
     def contribute(self, tree: ControlTree) -> None:
         """Add the files of /proc/sys/net/core to ``tree``."""
@@ -154,6 +160,8 @@ class NetCoreSettings:
 
     def _kept(self, name: str, value: int) -> int:
         """Return what the kernel keeps when ``value`` is written; ControlError when it keeps nothing."""
+        if name in NOT_FOLLOWED:
+            keep_value(value, getattr(self, name), NOT_FOLLOWED[name])
         if name == "rps_sock_flow_entries" and value > 0:
             return 1 << (value - 1).bit_length()
         if name == "flow_limit_table_len" and value & (value - 1):

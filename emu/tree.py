@@ -8,12 +8,12 @@ Source: Linux 6.9, kernel/sysctl.c, and writes to a real 6.18; sysctl(8) for nam
 
 import difflib
 from collections.abc import Callable
-from errno import EACCES, EISDIR, ENOENT, ENOTDIR
+from errno import EACCES, EISDIR, ENOENT, ENOTDIR, EOPNOTSUPP
 from typing import Final
 
 from emu.cpumask import format_list, format_mask, parse_list, parse_mask
 from emu.errors import ControlError
-from emu.kstrto import INT_MAX, INT_MIN, ULONG_MAX, parse_bool, parse_int, parse_unsigned
+from emu.kstrto import INT_MAX, INT_MIN, ULONG_MAX, parse_bool, parse_int, parse_ints, parse_number, parse_unsigned
 
 Read = Callable[[], str]
 Write = Callable[[str], None]
@@ -205,6 +205,38 @@ def unsigned_entry(
         set(parse_unsigned(text, minimum, maximum))
 
     return ControlEntry(lambda: f"{get()}\n", None if set is None else write)
+
+
+def ulong_entry(
+    get: Callable[[], int], set: Callable[[int], None], minimum: int = 0, maximum: int = ULONG_MAX
+) -> ControlEntry:
+    """Return a number of proc_doulongvec_minmax, in the grammar of `int_entry`."""
+    return ControlEntry(lambda: f"{get()}\n", lambda text: set(parse_number(text, minimum, maximum)))
+
+
+def ints_entry(
+    get: Callable[[], list[int]], set: Callable[[list[int]], None], minimum: int = INT_MIN, maximum: int = INT_MAX
+) -> ControlEntry:
+    """Return a vector of proc_dointvec_minmax, read with tabs between its numbers. `set` sees those written: the first ones, or all."""
+
+    def write(text: str) -> None:
+        set(parse_ints(text, len(get()), minimum, maximum))
+
+    return ControlEntry(lambda: "\t".join(map(str, get())) + "\n", write)
+
+
+def fixed_entry(value: int, reason: str, minimum: int = INT_MIN, maximum: int = INT_MAX) -> ControlEntry:
+    """Return an integer as `int_entry` that keeps ``value``: a setting that the emulator shows and does not follow.
+
+    Another value within the limits is refused with EOPNOTSUPP and ``reason``, not accepted and ignored.
+    """
+    return int_entry(lambda: value, lambda written: keep_value(written, value, reason), minimum, maximum)
+
+
+def keep_value(written: int, value: int, reason: str) -> None:
+    """ControlError EOPNOTSUPP with ``reason`` unless ``written`` is ``value``."""
+    if written != value:
+        raise ControlError(EOPNOTSUPP, f"{written} would change nothing here, {reason}: only {value} is taken")
 
 
 def bool_entry(get: Callable[[], bool], set: Callable[[bool], None] | None) -> ControlEntry:

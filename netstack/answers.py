@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from emu.headers import ETH_HLEN
 from emu.skb import PACKET_HOST, Skb
 from netstack.route import LOCAL
 
@@ -144,7 +145,9 @@ class Answers:
             snmp.Ip.OutRequests += 1
             snmp.IpExt.OutOctets += ip_bytes
             snmp.Ip.OutTransmits += 1
-        skb.dev.statistics.tx_packets += 1
+        statistics = skb.dev.statistics
+        statistics.tx_packets += 1
+        statistics.tx_bytes += ETH_HLEN + ip_bytes
 
     def _allowed(self, now_ns: int, hdr: Headers) -> bool:
         """icmp_global_allow, then inet_peer_xrlim_allow: a bucket for all, and one of six messages an address."""

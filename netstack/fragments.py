@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from netstack.stack import NetStack
     from softirq.softnet_data import SoftnetData
 
-IPFRAG_HIGH_THRESH_BYTES: Final = 4 << 20
-IPFRAG_TIME_NS: Final = 30_000_000_000
-IPV6_FRAG_TIME_NS: Final = 60_000_000_000
-IPFRAG_MAX_DIST: Final = 64
 MAX_DATAGRAM_BYTES: Final = 65535
 PEERS_LIMIT: Final = 65_536
 ICMP_TIME_EXCEEDED: Final = 11
@@ -93,6 +89,7 @@ class Fragments:
     def __init__(self, stack: NetStack) -> None:
         self._stack = stack
         self._snmp = stack.snmp
+        self._limits = (stack.settings.ipfrag, stack.settings.ip6frag)
         self._net = stack.net
         self._table = HeaderTable()
         self.queues: dict[Key, FragmentQueue] = {}
@@ -112,7 +109,8 @@ class Fragments:
         sd.cpu.local_now_ns += self._net.costs.other_rcv_ns
         mib = self._snmp.Ip6 if v6 else self._snmp.Ip
         mib.ReasmReqds += 1
-        if self.truesize_bytes[v6] > IPFRAG_HIGH_THRESH_BYTES:
+        limits = self._limits[v6]
+        if not limits.high_thresh_bytes or self.truesize_bytes[v6] > limits.high_thresh_bytes:
             mib.ReasmFails += 1
             self._refuse(skb, DropReason.NOT_SPECIFIED)
             return None
@@ -128,7 +126,7 @@ class Fragments:
         rid = 0 if v6 else self._next_rid(hdr.saddr)
         queue = self.queues.get(key)
         if queue is not None and not v6:
-            if queue.runs and rid - queue.rid > IPFRAG_MAX_DIST:
+            if queue.runs and 0 < limits.max_dist < rid - queue.rid:
                 mib.ReasmFails += 1
                 self._kill(queue, DropReason.NOT_SPECIFIED)
                 queue = None
@@ -137,7 +135,7 @@ class Fragments:
         if queue is None:
             queue = FragmentQueue(key, rid)
             self.queues[key] = queue
-            self._start_timer(sd, queue, v6)
+            self._start_timer(sd, queue, v6, limits.time_ns)
         if hdr.more_fragments:
             end &= ~7
             consistent = end <= queue.len_bytes or not queue.last_in
@@ -182,11 +180,10 @@ class Fragments:
         rid = rids[saddr] = rids.get(saddr, 0) + 1
         return rid
 
-    def _start_timer(self, sd: SoftnetData, queue: FragmentQueue, v6: bool) -> None:
+    def _start_timer(self, sd: SoftnetData, queue: FragmentQueue, v6: bool, time_ns: int) -> None:
         def expire(_: Cpu) -> None:
             self._expire(sd, queue, v6)
 
-        time_ns = IPV6_FRAG_TIME_NS if v6 else IPFRAG_TIME_NS
         queue.timer = sd.cpu.start_timer(sd.cpu.local_now_ns + time_ns, expire)
 
     def _forget(self, queue: FragmentQueue) -> None:

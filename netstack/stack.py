@@ -20,6 +20,7 @@ from netstack.ip_input import IpInput
 from netstack.lookup import ANY4, ANY6, Address, Flow, SocketTables
 from netstack.offloads import register_offloads
 from netstack.route import Routes
+from netstack.settings import InetSettings
 from netstack.snmp import Snmp
 from netstack.sock import Socket, so_rcvbuf
 from netstack.tcp_input import TcpInput
@@ -43,6 +44,7 @@ class NetStack:
     def __init__(self, net: Net, secret: int = 0) -> None:
         self.net = net
         self.snmp = Snmp(net.rules.counts_ip_out_transmits, net.rules.counts_icmp_rate_limits)
+        self.settings = InetSettings(net.rules)
         self.tables = SocketTables(secret)
         self.sockets: dict[Socket, None] = {}
         """Open sockets, in the order in which they were opened."""

@@ -17,8 +17,6 @@ from netstack.tcp_queue import COLLAPSED_BYTES, SEQ_MASK, Segment, before, colla
 if TYPE_CHECKING:
     from netstack.stack import NetStack
 
-TCP_RMEM_DEFAULT_BYTES: Final = 131_072
-"""tcp_rmem[1]."""
 PAGE_BYTES: Final = 4096
 
 
@@ -29,16 +27,17 @@ class TcpMemory(Socket):
     __slots__ = (
         "fin",
         "forward_alloc_bytes",
-        "limit_bytes",
         "ofo",
         "ofo_frames",
         "queue",
         "rcv_nxt",
         "rcvbuf_locked",
+        "tcp_rmem",
     )
 
     def __init__(self, stack: NetStack, name: str, rcvbuf_bytes: int | None, rcv_nxt: int) -> None:
-        super().__init__(stack, name, TCP_RMEM_DEFAULT_BYTES if rcvbuf_bytes is None else rcvbuf_bytes)
+        self.tcp_rmem = stack.settings.tcp_rmem
+        super().__init__(stack, name, self.tcp_rmem[1] if rcvbuf_bytes is None else rcvbuf_bytes)
         self.rcv_nxt = rcv_nxt
         self.fin = False
         """The peer's FIN has been taken."""
@@ -49,9 +48,12 @@ class TcpMemory(Socket):
         self.forward_alloc_bytes = 0
         """Memory taken from the protocol in whole pages and not charged yet."""
         self.rcvbuf_locked = rcvbuf_bytes is not None
-        cap = stack.net.rules.tcp_rmem_max_cap
-        self.limit_bytes = self.rcvbuf_bytes if self.rcvbuf_locked else max(cap, self.rcvbuf_bytes)
-        """What the buffer may grow to."""
+
+    @property
+    def limit_bytes(self) -> int:
+        """What the buffer may grow to: tcp_rmem[2] as it is now, unless that is less than it has."""
+        rcvbuf_bytes = self.rcvbuf_bytes
+        return rcvbuf_bytes if self.rcvbuf_locked else max(self.tcp_rmem[2], rcvbuf_bytes)
 
     def drop(self, segment: Segment, reason: DropReason) -> None:
         ledger = self.ledger

@@ -294,7 +294,9 @@ class TcpSocket(TcpMemory):
 
     def _open_window(self) -> None:
         """__tcp_select_window as if an ACK left now: never shrinks, and stays shut below a sixteenth of the whole."""
-        limit = self.limit_bytes
+        limit = self.rcvbuf_bytes
+        if not self.rcvbuf_locked and limit < self.tcp_rmem[2]:  # limit_bytes, without the call
+            limit = self.tcp_rmem[2]
         free = (limit - self.rmem_alloc_bytes - self._backlog_bytes) >> 1
         if free >= limit >> 5:
             edge = (self.rcv_nxt + free) & SEQ_MASK

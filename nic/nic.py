@@ -15,12 +15,13 @@ NIC ask for a turn of its own, at the end of what is generated.
 from __future__ import annotations
 
 from collections.abc import Callable
+from errno import EINVAL
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from emu.clock import NEVER, Actor
-from emu.errors import ConfigError
+from emu.errors import ConfigError, ControlError
 from nic.arrivals import Arrivals
 from nic.driver import IceNapi
 from nic.moderation import DEFAULT_RX_USECS, Moderation, check_rx_usecs
@@ -102,6 +103,8 @@ class Nic(Actor):
         self.arrivals = Arrivals(dev, net.ledger, self.steering, wire, self.rings)
         self.turns = 0
         net.ledger.holders[dev.name] = self.held_frames
+        dev.ndo_change_mtu = self.set_mtu
+        dev.ndo_get_stats = lambda: self.advance(self.clock.now_ns)
 
     # ---------------------------------------------------------------- arrivals
 
@@ -225,7 +228,9 @@ class Nic(Actor):
             self._send_anew(vector, now_ns)
 
     def set_mtu(self, mtu: int) -> None:
-        """Change the MTU (68 to 9702): buffers and the longest frame that is taken follow (C9)."""
+        """Change the MTU: buffers and the longest frame that is taken follow (C9). ControlError EINVAL outside MTU_MIN to MTU_MAX."""
+        if not MTU_MIN <= mtu <= MTU_MAX:
+            raise ControlError(EINVAL, f"an MTU of {mtu} is out of range: write {MTU_MIN} to {MTU_MAX}")
 
         def change() -> None:
             self.dev.mtu = mtu

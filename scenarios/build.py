@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from itertools import cycle
 from typing import Final
 
+from cpus import topology
 from emu.clock import NEVER
 from emu.commands import Commands, apply_setting
 from emu.errors import CaptureError, ConfigError, ControlError
@@ -91,13 +92,17 @@ def build(scenario: Scenario, origin: Origin, seed: int, machine_class: type[Mac
     dev.rx_checksum = scenario.nic.rx_checksum
     dev.rxhash = scenario.nic.rxhash
     dev.gro = scenario.nic.gro
+    dev.speed_mbps = round(scenario.nic.speed_gbps * 1000)
     machine.net.devices[dev.name] = dev
     stack = NetStack(machine.net, machine.random("socket tables").getrandbits(32))
-    nic = _build_nic(scenario, origin, machine, dev, Wire(_sources(scenario, recording, table, dev, seed)))
+    host_key = machine.random("rss key").randbytes(RSS_KEY_BYTES)
+    nic = _build_nic(scenario, origin, machine, dev, Wire(_sources(scenario, recording, table, dev, seed)), host_key)
     softirq_controls.contribute_device(machine.tree, machine.net, dev)
-    netstack_controls.contribute(machine.tree, stack.snmp)
-    nic_controls.contribute(machine.tree, nic)
-    nic_controls.contribute_interrupts(machine.tree, machine.net, machine.cpus, [nic])
+    netstack_controls.contribute(machine.tree, stack)
+    nic_controls.contribute(machine.tree, machine.irqs, nic)
+    nic_controls.contribute_rss_key(machine.tree, host_key)
+    model_name = f"softnet CPU of the cost profile {profile.name} @ {profile.clock_ghz:.2f}GHz"
+    topology.contribute_cpuinfo(machine.tree, machine.cpus, model_name, profile.clock_ghz)
     commands = Commands(machine.tree)
     _apply_settings(scenario, origin, commands)
     threads = open_applications(scenario, machine, stack, recording)
@@ -121,10 +126,11 @@ def _load(capture: Capture, origin: Origin, table: HeaderTable) -> Recording:
         raise origin.error(("capture", "local"), str(error)) from error
 
 
-def _build_nic(scenario: Scenario, origin: Origin, machine: Machine, dev: NetDevice, wire: Wire) -> Nic:
+def _build_nic(
+    scenario: Scenario, origin: Origin, machine: Machine, dev: NetDevice, wire: Wire, host_key: bytes
+) -> Nic:
     wanted = scenario.nic
-    key = scenario.rss_key or machine.random("rss key").randbytes(RSS_KEY_BYTES)
-    rss = Rss(key, scenario.queues)
+    rss = Rss(scenario.rss_key or host_key, scenario.queues)
     for flow_type in ("tcp4", "udp4", "tcp6", "udp6"):
         rss.set_fields(flow_type, getattr(wanted.rx_flow_hash, flow_type))
     if wanted.weights is not None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import trio
 
 from cpus import controls as cpu_controls
 from cpus.cpu import NET_RX_SOFTIRQ, Cpu
 from cpus.hotplug import Hotplug
+from cpus.irq_table import IrqTable
+from emu import boot
 from emu.clock import KIND_END, KIND_SAMPLER, NEVER, Actor, Clock, Pace
 from emu.costs import Costs
 from emu.jiffies import Jiffies
@@ -30,7 +33,8 @@ from softirq.net import Net
 from softirq.net_rx_action import NetRxAction
 from softirq.softnet_data import SoftnetData
 
-LOOPBACK_ADDRESS = bytes(6)
+LOOPBACK_ADDRESS: Final = bytes(6)
+LOOPBACK_MTU: Final = 65536
 
 
 class Sampler(Actor):
@@ -98,7 +102,8 @@ class Machine:
         dissector = FlowDissector(self.random("flow hash key").randbytes(16))
         self.net = Net(self.clock, rules, costs, self.jiffies, settings, self.ledger, dissector)
         self.cpus = [self.cpu_class(n, nodes[n], self.clock, costs, rules, self.jiffies) for n in range(cpus)]
-        loopback = NetDevice("lo", LOOPBACK_ADDRESS, 1)
+        loopback = NetDevice("lo", LOOPBACK_ADDRESS, 1, LOOPBACK_MTU)
+        loopback.is_loopback = True
         self.net.devices["lo"] = loopback
         action = NetRxAction(self.net)
         for cpu in self.cpus:
@@ -111,14 +116,15 @@ class Machine:
         self.actors: list[Actor] = list(self.cpus)
         self.next_rank = cpus
         self.hotplug = Hotplug(self.cpus)
+        self.irqs = IrqTable(self.cpus, rules.interrupts_chip_blanks)
         self.hotplug.on_dead.append(lambda dead, adopter: cpu_dead(self.net, dead, adopter))
         self.user_rank = self.rank()
+        boot.contribute(self.tree, rules.release)
         settings.contribute(self.tree)
-        softirq_controls.contribute(self.tree, self.net)
         cpu_controls.contribute(
-            self.tree, self.cpus, self.hotplug, lambda: (self.clock.now_ns, self.user_rank), isolated
+            self.tree, self.cpus, self.hotplug, self.irqs, lambda: (self.clock.now_ns, self.user_rank), isolated
         )
-        self.tree.add("/proc/sys/kernel/osrelease", lambda: f"{rules.release}.0\n", None)
+        softirq_controls.contribute(self.tree, self.net, self.irqs)
         self.ledger.holders["backlog"] = lambda: sum(sd.backlog.held_frames() for sd in self.net.softnet)
         self.ledger.holders["posts"] = lambda: sum(item.frames for _, _, _, item in self.clock.posts_waiting())
 

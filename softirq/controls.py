@@ -1,4 +1,6 @@
-"""The control files that softirq owns: steering and NAPI settings per device, sysctls that need a reaction, softnet_stat.
+"""The control files that softirq owns: steering and NAPI settings per device, sysctls that need a reaction.
+
+The counters stand in `softirq.net_procfs`, what any device has in `softirq.net_sysfs`.
 
 Source: net/core/net-sysfs.c, net/core/sysctl_net_core.c, net/core/net-procfs.c (6.1, 6.9); rules R10, R11, F4, K7, section 13.
 """
@@ -8,30 +10,37 @@ from __future__ import annotations
 import errno
 from typing import Final
 
+from cpus.irq_table import IrqRow, IrqTable
 from emu.cpumask import cpus_of, keep_housekeeping
 from emu.errors import ControlError
 from emu.tree import ControlTree, bool_entry, mask_entry, unsigned_entry
+from softirq import net_sysfs
 from softirq.device import NetDevice, RxQueue
 from softirq.flow_limit import FlowLimit
 from softirq.net import Net
+from softirq.net_procfs import proc_net_dev, softnet_stat
 from softirq.rps import set_rps_cpus, set_rps_flow_cnt, set_rps_sock_flow_entries
-from softirq.softnet_data import SoftnetData
 from softirq.threaded import dev_set_threaded
 
 MAX_FLOW_ENTRIES: Final = 1 << 22
 """Largest table the emulator allocates; the kernel takes up to 2**29 for rps_sock_flow_entries, if it finds the memory."""
 
 
-def contribute(tree: ControlTree, net: Net) -> None:
-    """Add /proc/net/softnet_stat and let the sysctls of RPS, RFS and flow limit take effect."""
+def contribute(tree: ControlTree, net: Net, irqs: IrqTable) -> None:
+    """Add the counters of /proc/net and the devices there are, and let the sysctls of RPS, RFS and flow limit take effect."""
     net.settings.on_change["rps_sock_flow_entries"] = lambda count: _set_sock_flow_entries(net, count)
     net.settings.on_change["flow_limit_cpu_bitmap"] = lambda mask: _set_flow_limit_cpus(net, mask)
     net.settings.on_change["rps_default_mask"] = lambda mask: None
     tree.add("/proc/net/softnet_stat", lambda: softnet_stat(net), None)
+    tree.add("/proc/net/dev", lambda: proc_net_dev(net), None)
+    for dev in net.devices.values():
+        net_sysfs.contribute(tree, net, dev)
+    irqs.rows.append(IrqRow("CAL", lambda cpu: net.softnet[cpu.index].received_rps, "Function call interrupts"))
 
 
 def contribute_device(tree: ControlTree, net: Net, dev: NetDevice) -> None:
-    """Add the steering files of each queue of `dev`, and its NAPI settings."""
+    """Add the files of a device that receives: what any device has, steering files of each queue, NAPI settings."""
+    net_sysfs.contribute(tree, net, dev)
     base = f"/sys/class/net/{dev.name}"
     for queue in dev.queues:
         _contribute_queue(tree, net, f"{base}/queues/rx-{queue.index}", queue)
@@ -83,17 +92,3 @@ def _set_flow_limit_cpus(net: Net, mask: int) -> None:
             sd.flow_limit = None
         elif sd.flow_limit is None:
             sd.flow_limit = FlowLimit(net.settings.flow_limit_table_len, net.rules.flow_limit_by_hash_32)
-
-
-def softnet_stat(net: Net) -> str:
-    """/proc/net/softnet_stat: a line per online CPU, 13 or 15 columns by release (section 13)."""
-    return "".join(_row(net, sd) for sd in net.softnet if sd.cpu.online)
-
-
-def _row(net: Net, sd: SoftnetData) -> str:
-    input_len, process_len = len(sd.backlog.input_pkt_queue), len(sd.backlog.process_queue)
-    columns = [sd.processed, sd.dropped, sd.time_squeeze, 0, 0, 0, 0, 0, 0, sd.received_rps, sd.flow_limit_count]
-    columns += [input_len + process_len, sd.index]
-    if net.rules.softnet_stat_columns == 15:
-        columns += [input_len, process_len]
-    return " ".join(f"{value & 0xFFFFFFFF:08x}" for value in columns) + "\n"

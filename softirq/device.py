@@ -46,6 +46,7 @@ class DeviceStatistics:
         "rx_nohandler",
         "rx_otherhost_dropped",
         "rx_packets",
+        "tx_bytes",
         "tx_dropped",
         "tx_packets",
     )
@@ -65,6 +66,8 @@ class DeviceStatistics:
         self.multicast = 0
         self.tx_packets = 0
         """Answers the stack handed to the device."""
+        self.tx_bytes = 0
+        """Their length with the Ethernet header."""
         self.tx_dropped = 0
 
 
@@ -76,6 +79,9 @@ class NetDevice:
         self.name = name
         self.address = address
         self.mtu = mtu
+        self.is_loopback = False
+        self.speed_mbps: int | None = None
+        """Speed of the link in Mbit/s, always full duplex; None where there is no link."""
         self.running = True
         self.promiscuous = False
         self.queues = [RxQueue(index) for index in range(queues)]
@@ -89,7 +95,7 @@ class NetDevice:
         self.rx_gro_list = False
         self.rx_udp_gro_forwarding = False
         self.rx_vlan_offload = True
-        # GRO knobs (sysfs, ip link)
+        # GRO limits (ip link; sysfs has no file for them)
         self.gro_max_size_bytes = GRO_LEGACY_MAX_SIZE_BYTES
         self.gro_ipv4_max_size_bytes = GRO_LEGACY_MAX_SIZE_BYTES
         self.threaded = False
@@ -100,10 +106,20 @@ class NetDevice:
         """IPv4 (4 bytes) and IPv6 (16 bytes) addresses this host answers to."""
         self.broadcast_addresses: set[bytes] = set()
         """Broadcast addresses of the subnets of those, such as 10.0.0.255 for 10.0.0.1/24."""
+        self.ndo_change_mtu: Callable[[int], None] | None = None
+        """Takes a new MTU or raises ControlError; None where nothing depends on the MTU."""
+        self.ndo_get_stats: Callable[[], None] | None = None
+        """Brings `statistics` up to the clock's time."""
         self.rx_cpu_rmap: Callable[[int], int] | None = None
         """cpu -> receive queue whose interrupt is nearest (A1); None without accelerated RFS."""
         self.ndo_rx_flow_steer: Callable[[Skb, int, int], int] | None = None
         """(skb, rxq, flow_id) -> filter id, negative on failure (A2)."""
+
+    def get_stats(self) -> DeviceStatistics:
+        """dev_get_stats: the counters as of the clock's time."""
+        if self.ndo_get_stats is not None:
+            self.ndo_get_stats()
+        return self.statistics
 
     def set_gro_max_size(self, size_bytes: int) -> None:
         """ip link set ... gro_max_size: a legacy size (at most 65536) holds for IPv4 too (K4)."""

@@ -86,6 +86,6 @@ def _moved(machine: Replay) -> dict[str, int]:
     moved = {name: value for name, value in machine.stack.snmp.as_dict().items() if value and name not in GAUGES}
     statistics: Any = machine.dev.statistics
     for name in statistics.__slots__:
-        if getattr(statistics, name):
+        if name != "tx_bytes" and getattr(statistics, name):  # fn0 does not count it
             moved[f"fn0.{name}"] = getattr(statistics, name)
     return moved

@@ -72,12 +72,13 @@ def test_sysctl_reads_and_writes_by_name() -> None:
     commands, settings, _ = shell()
     assert commands.run("sysctl net.core.netdev_budget") == "net.core.netdev_budget = 300\n"
     assert commands.run("sysctl -w net.core.netdev_budget=600") == "net.core.netdev_budget = 600\n"
-    assert commands.run("sysctl net/core/dev_weight=32 'net.core.busy_poll = 50'") == (
-        "net.core.dev_weight = 32\nnet.core.busy_poll = 50\n"
+    assert commands.run("sysctl net/core/dev_weight=32 'net.core.gro_normal_batch = 50'") == (
+        "net.core.dev_weight = 32\nnet.core.gro_normal_batch = 50\n"
     )
-    assert commands.run("sysctl -qw net.core.busy_read=1") == ""
+    assert commands.run("sysctl -qw net.core.netdev_max_backlog=1") == ""
     assert commands.run("sysctl -n net.core.netdev_budget") == "600\n"
-    assert (settings.netdev_budget, settings.dev_weight, settings.busy_poll, settings.busy_read) == (600, 32, 50, 1)
+    assert (settings.netdev_budget, settings.dev_weight) == (600, 32)
+    assert (settings.gro_normal_batch, settings.netdev_max_backlog) == (50, 1)
 
 
 def test_sysctl_a_shows_every_sysctl_and_nothing_else() -> None:
@@ -137,10 +138,10 @@ def test_a_setting_is_a_path_or_a_sysctl_and_takes_numbers_and_switches() -> Non
     commands, settings, _ = shell()
     tree = commands.tree
     apply_setting(tree, "net.core.netdev_budget", 600)
-    apply_setting(tree, "net.core.netdev_tstamp_prequeue", False)
+    apply_setting(tree, "net.core.netdev_max_backlog", False)
     apply_setting(tree, RPS_CPUS, "0f")
     apply_setting(tree, *parse_setting("net/core/dev_weight = 16"))
-    assert (settings.netdev_budget, settings.netdev_tstamp_prequeue, settings.dev_weight) == (600, 0, 16)
+    assert (settings.netdev_budget, settings.netdev_max_backlog, settings.dev_weight) == (600, 0, 16)
     assert tree.read(RPS_CPUS) == "f\n"
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emu.errors import ControlError
-from emu.kstrto import INT_MAX, INT_MIN, ULONG_MAX, parse_bool, parse_int, parse_unsigned
+from emu.kstrto import INT_MAX, INT_MIN, ULONG_MAX, parse_bool, parse_int, parse_ints, parse_number, parse_unsigned
 
 
 def int_answer(text: str) -> int | str:
@@ -140,3 +140,33 @@ def test_numbers_of_any_length_are_refused_like_any_other() -> None:
     assert int_answer("9" * 10_000) == "EINVAL"
     assert unsigned_answer("9" * 10_000) == "ERANGE"
     assert unsigned_answer("0" * 10_000 + "7") == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("4096 131072 6291456", [4096, 131072, 6291456]),
+        ("4096\t131072\t6291456\n", [4096, 131072, 6291456]),
+        ("  1  0x10 ", [1, 16]),
+        ("5", [5]),
+        ("1 2 3 4", [1, 2, 3]),
+        ("1 2 3 x", [1, 2, 3]),
+    ],
+)
+def test_a_vector_takes_as_many_numbers_as_it_has_room_for(text: str, values: list[int]) -> None:
+    assert parse_ints(text, 3, 1) == values
+
+
+@pytest.mark.parametrize("text", ["", " ", "x", "1,2", "1 x", "1 0", "1 -2", "1 2147483648"])
+def test_a_vector_with_a_bad_number_is_refused_whole(text: str) -> None:
+    with pytest.raises(ControlError) as refused:
+        parse_ints(text, 3, 1)
+    assert refused.value.errno == EINVAL
+
+
+def test_an_unsigned_long_of_a_sysctl_has_64_bits_and_no_sign() -> None:
+    assert parse_number(f" {ULONG_MAX} junk") == ULONG_MAX
+    for text in (str(ULONG_MAX + 1), "-1", "", "1x"):
+        with pytest.raises(ControlError) as refused:
+            parse_number(text)
+        assert refused.value.errno == EINVAL

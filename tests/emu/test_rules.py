@@ -21,6 +21,7 @@ TABLE: dict[str, tuple[object, object, object, object]] = {
     "restarts_list_in_call": (False, True, True, True),
     "softnet_stat_columns": (13, 15, 15, 15),
     "has_rps_default_mask": (False, True, True, True),
+    "interrupts_chip_blanks": (2, 2, 2, 1),
     "device_down_counted_in_softnet_dropped": (True, True, False, False),
     "device_down_drop_reason": ("NOT_SPECIFIED", "NOT_SPECIFIED", "DEV_READY", "DEV_READY"),
     "enqueue_early_drop": (False, False, True, True),

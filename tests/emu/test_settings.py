@@ -1,13 +1,13 @@
 """The sysctls of net.core: defaults, limits, rounding and reactions."""
 
-from errno import EINVAL, ENOENT, ENOMEM, EOVERFLOW
+from errno import EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, EOVERFLOW
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from emu.errors import ControlError
-from emu.settings import LIMITS, NetCoreSettings
+from emu.settings import LIMITS, NOT_FOLLOWED, NetCoreSettings
 from emu.tree import ControlTree
 
 
@@ -56,7 +56,7 @@ def test_the_oldest_release_has_no_default_mask() -> None:
     assert refused.value.errno == ENOENT
 
 
-@given(st.sampled_from(sorted(LIMITS)), st.integers(-(2**32), 2**32))
+@given(st.sampled_from(sorted(LIMITS.keys() - NOT_FOLLOWED.keys())), st.integers(-(2**32), 2**32))
 def test_a_number_is_taken_exactly_within_its_limits_and_read_back(name: str, value: int) -> None:
     settings, tree = machine()
     low, high = LIMITS[name]
@@ -74,14 +74,25 @@ def test_a_number_is_taken_exactly_within_its_limits_and_read_back(name: str, va
         assert errno_of(tree, name, f"{value}\n") == EINVAL
 
 
-def test_the_weights_of_both_directions_follow_dev_weight_and_its_biases() -> None:
+def test_the_backlog_s_weight_follows_dev_weight_and_its_bias() -> None:
     settings, tree = machine()
     tree.write("net.core.dev_weight", "16")
     tree.write("net.core.dev_weight_rx_bias", "3")
-    tree.write("net.core.dev_weight_tx_bias", "2")
-    assert (settings.dev_rx_weight, settings.dev_tx_weight) == (48, 32)
+    assert settings.dev_rx_weight == 48
     assert errno_of(tree, "dev_weight", "0") == EINVAL
-    assert (settings.dev_rx_weight, settings.dev_tx_weight) == (48, 32)
+    assert settings.dev_rx_weight == 48
+
+
+@pytest.mark.parametrize("name", NOT_FOLLOWED)
+def test_what_is_not_followed_keeps_its_default_and_says_so(name: str) -> None:
+    settings, tree = machine()
+    default = getattr(settings, name)
+    tree.write(f"net.core.{name}", f"0x{default}\n")  # a script that writes what is there goes on
+    assert errno_of(tree, name, f"{default + 1}\n") == EOPNOTSUPP
+    assert errno_of(tree, name, "x\n") == EINVAL
+    with pytest.raises(ControlError, match=f"would change nothing here, .*: only {default} is taken"):
+        settings.set(name, default + 1)
+    assert tree.read(f"net.core.{name}") == f"{default}\n"
 
 
 def test_the_sock_flow_table_is_rounded_up_and_its_owner_is_told_before_it_is_kept() -> None:
