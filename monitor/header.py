@@ -70,11 +70,11 @@ def conservation_line(rates: Rates, width: int) -> Text:
     return cut(text, width)
 
 
-def squeeze_line(snapshot: Snapshot, rates: Rates, width: int) -> Text:
-    """Squeezes by cause, and the wait from wire to read since the run began."""
+def squeeze_line(rates: Rates, width: int) -> Text:
+    """Squeezes by cause, and the wait from wire to read."""
     budget, time = per_second_parts([rates.squeeze_budget, rates.squeeze_time], rates.interval_ns)
     style = WARNING if rates.squeeze_budget or rates.squeeze_time else ""
-    wait = snapshot.whole_way()
+    wait = rates.whole_way()
     return fit(
         [
             (90, f"SQZ {budget + time:,}/s", style or HEADING),
@@ -83,11 +83,10 @@ def squeeze_line(snapshot: Snapshot, rates: Rates, width: int) -> Text:
             (
                 70,
                 f"| wire to read p50 {duration(wait.p50_ns)} p99 {duration(wait.p99_ns)} p99.9 {duration(wait.p999_ns)}"
-                if wait is not None and wait.count
-                else "| nothing read yet",
+                if wait is not None
+                else "| nothing read",
                 "",
             ),
-            (10, "of the whole run", FAINT),
         ],
         width,
         gap=" ",
@@ -95,15 +94,15 @@ def squeeze_line(snapshot: Snapshot, rates: Rates, width: int) -> Text:
 
 
 def spark_line(samples: tuple[Sample, ...], view: View) -> Text:
-    """Arrivals, drops, squeezes and mean wait of the last steps, each to its own peak."""
-    cells = max((view.width - 32) // 4, 4)
+    """Arrivals, drops, squeezes and p99 of the wait in the last steps, each to its own peak."""
+    cells = max((view.width - 31) // 4, 4)
     shown = samples[-cells:]
     text = line()
     for label, values, style in (
         (" in ", [sample.arrived for sample in shown], "green"),
         (" drop ", [sample.dropped for sample in shown], "red"),
         (" sqz ", [sample.squeezes for sample in shown], "yellow"),
-        (" wait ", [sample.wait_ns for sample in shown], "cyan"),
+        (" p99 ", [sample.p99_ns for sample in shown], "cyan"),
     ):
         text.append(label)
         text.append(sparkline(values, cells, view.unicode), style)
@@ -117,6 +116,6 @@ def header(snapshot: Snapshot, rates: Rates, samples: tuple[Sample, ...], view: 
     return [
         identity_line(snapshot, view),
         conservation_line(rates, view.width),
-        squeeze_line(snapshot, rates, view.width),
+        squeeze_line(rates, view.width),
         spark_line(samples, view),
     ]

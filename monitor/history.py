@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from monitor.rates import Rates, delta
-from monitor.snapshot import WHOLE_WAY, Snapshot
+from monitor.snapshot import Snapshot
 
 WINDOW_FRAMES: Final = 5
 SAMPLES: Final = 240
@@ -21,8 +21,8 @@ class Sample:
     arrived: float
     dropped: float
     squeezes: float
-    wait_ns: float
-    """Mean time from wire to read of what was read in the step."""
+    p99_ns: float
+    """99th percentile of the time from wire to read of what was read in the step, 0 if nothing was."""
 
 
 class History:
@@ -43,13 +43,14 @@ class History:
             return self._rates
         step = delta(last, snapshot)
         if step.interval_ns:
+            wait = step.whole_way()
             self._samples.append(
                 Sample(
                     snapshot.meta.now_ns,
                     step.per_second(step.arrived_frames),
                     step.per_second(step.dropped_frames),
                     step.per_second(step.squeeze_budget + step.squeeze_time),
-                    step.mean_wait_ns(WHOLE_WAY),
+                    wait.p99_ns if wait is not None else 0,
                 )
             )
         self._snapshots.append(snapshot)

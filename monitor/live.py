@@ -14,10 +14,11 @@ import trio
 from emu.errors import ControlError, InvariantError
 from monitor.command_line import CommandLine
 from monitor.history import History
+from monitor.identities import broken_identities
 from monitor.keys import read_keys
 from monitor.lines import View
 from monitor.render import frame
-from monitor.snapshot import Snapshot, broken_identities
+from monitor.snapshot import Snapshot
 from monitor.terminal import Terminal
 
 FRAMES_PER_SECOND: Final = 5.0

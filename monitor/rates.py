@@ -10,7 +10,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from monitor.snapshot import Accounts, CpuStatistics, QueueStatistics, Snapshot, Totals
+from monitor.flow import Stage, flow_between
+from monitor.snapshot import WHOLE_WAY, Accounts, CpuStatistics, QueueStatistics, Snapshot, Totals
+from monitor.steering import FlowShare, Steering, steering_between, top_flow_between
+from monitor.waits import Wait, wait_between
 
 
 class CpuRates(Struct, frozen=True):
@@ -50,6 +53,8 @@ class QueueRates(Struct, frozen=True):
     skbs: int
     full_polls: int
     drops: int
+    steering: Steering
+    top_flow: FlowShare | None
 
 
 class Rates(Struct, frozen=True):
@@ -65,8 +70,13 @@ class Rates(Struct, frozen=True):
     """By how much the number of held frames grew; may be negative."""
     cpus: tuple[CpuRates, ...]
     queues: tuple[QueueRates, ...]
-    waits: dict[str, tuple[int, int]]
-    """Stage -> frames that passed it, and nanoseconds that they spent in it."""
+    waits: dict[str, Wait]
+    """By stage."""
+    flow: tuple[Stage, ...]
+    socket_drops: dict[str, int]
+    """Name of a socket -> skbs dropped there; empty where nobody looked."""
+    ran_ns: dict[str, int]
+    """Name of a process -> how long it ran; empty where nobody looked."""
 
     @property
     def dropped_frames(self) -> int:
@@ -97,10 +107,20 @@ class Rates(Struct, frozen=True):
         """`count` events in the interval as events a virtual second."""
         return count * 1e9 / self.interval_ns if self.interval_ns else 0.0
 
-    def mean_wait_ns(self, stage: str) -> float:
-        """Mean time in `stage` of the frames that passed it in the interval, 0 if none did."""
-        count, spent_ns = self.waits.get(stage, (0, 0))
-        return spent_ns / count if count else 0.0
+    @property
+    def crossed_skbs(self) -> int:
+        """skbs that steering sent to another NUMA node."""
+        return sum(queue.steering.crossed for queue in self.queues)
+
+    @property
+    def steered_skbs(self) -> int:
+        """skbs that GRO handed over."""
+        return sum(queue.steering.skbs for queue in self.queues)
+
+    def whole_way(self) -> Wait | None:
+        """The wait from the wire to the read, None before anybody measured it or if nothing was read."""
+        wait = self.waits.get(WHOLE_WAY)
+        return wait if wait is not None and wait.count else None
 
 
 def delta(old: Snapshot | None, new: Snapshot) -> Rates:
@@ -108,23 +128,17 @@ def delta(old: Snapshot | None, new: Snapshot) -> Rates:
 
     Raises ValueError when `new` is older than `old`, or of a machine with other CPUs or queues.
     """
-    if old is None:
-        old_ns, before = 0, _NO_TOTALS
-        old_cpus, old_queues = (_NEW_CPU,) * len(new.cpus), (_NEW_QUEUE,) * len(new.queues)
-        old_waits = {}
-    else:
-        old_ns, before = old.meta.now_ns, old.totals
-        old_cpus, old_queues = old.cpus, old.queues
-        old_waits = {late.stage: (late.count, late.sum_ns) for late in old.latencies}
+    before = _NO_TOTALS if old is None else old.totals
+    old_ns = 0 if old is None else old.meta.now_ns
     if new.meta.now_ns < old_ns:
         raise ValueError(f"a snapshot of {new.meta.now_ns} ns after one of {old_ns} ns")
+    old_cpus = (_NEW_CPU,) * len(new.cpus) if old is None else old.cpus
+    old_queues = (None,) * len(new.queues) if old is None else old.queues
     if len(new.cpus) != len(old_cpus) or len(new.queues) != len(old_queues):
         raise ValueError("two snapshots of different machines")
-
-    waits: dict[str, tuple[int, int]] = {}
-    for late in new.latencies:
-        count, spent_ns = old_waits.get(late.stage, (0, 0))
-        waits[late.stage] = (late.count - count, late.sum_ns - spent_ns)
+    old_waits = {} if old is None else {late.stage: late for late in old.latencies}
+    old_drops = {} if old is None else {sock.name: sock.drops for sock in old.sockets}
+    old_ran_ns = {} if old is None else {process.name: process.ran_ns for process in old.processes}
     totals = new.totals
     return Rates(
         interval_ns=new.meta.now_ns - old_ns,
@@ -135,8 +149,14 @@ def delta(old: Snapshot | None, new: Snapshot) -> Rates:
         dropped={reason: count - before.dropped.get(reason, 0) for reason, count in totals.dropped.items()},
         held_frames=totals.held_frames - before.held_frames,
         cpus=tuple(_cpu_between(a, b) for a, b in zip(old_cpus, new.cpus, strict=True)),
-        queues=tuple(_queue_between(a, b) for a, b in zip(old_queues, new.queues, strict=True)),
-        waits=waits,
+        queues=tuple(
+            _queue_between(a, b, row)
+            for a, b, row in zip(old_queues, new.queues, steering_between(old, new), strict=True)
+        ),
+        waits={late.stage: wait_between(old_waits.get(late.stage), late) for late in new.latencies},
+        flow=flow_between(old, new),
+        socket_drops={sock.name: max(sock.drops - old_drops.get(sock.name, 0), 0) for sock in new.sockets},
+        ran_ns={process.name: process.ran_ns - old_ran_ns.get(process.name, 0) for process in new.processes},
     )
 
 
@@ -164,14 +184,17 @@ def _cpu_between(old: CpuStatistics, new: CpuStatistics) -> CpuRates:
     )
 
 
-def _queue_between(old: QueueStatistics, new: QueueStatistics) -> QueueRates:
+def _queue_between(old: QueueStatistics | None, new: QueueStatistics, steering: Steering) -> QueueRates:
+    before = old or _NEW_QUEUE
     return QueueRates(
-        irqs=new.irqs - old.irqs,
-        polls=new.polls - old.polls,
-        packets=new.packets - old.packets,
-        skbs=new.skbs - old.skbs,
-        full_polls=new.full_polls - old.full_polls,
-        drops=new.drops - old.drops,
+        irqs=new.irqs - before.irqs,
+        polls=new.polls - before.polls,
+        packets=new.packets - before.packets,
+        skbs=new.skbs - before.skbs,
+        full_polls=new.full_polls - before.full_polls,
+        drops=new.drops - before.drops,
+        steering=steering,
+        top_flow=top_flow_between(old, new),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Struct
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Rises when a field changes its meaning or goes away; new fields with a default do not raise it."""
 
 WHOLE_WAY: Final = "total"
@@ -58,6 +58,8 @@ class Totals(Struct, frozen=True, forbid_unknown_fields=True):
     """Reason -> frames; reasons that never happened may be left out."""
     held: dict[Name, Count]
     """Place -> frames that are there now."""
+    backlog_posts: Count = 0
+    """skbs on their way to a backlog, whether it takes them or not."""
 
     @property
     def dropped_frames(self) -> int:
@@ -146,6 +148,19 @@ class QueueStatistics(Struct, frozen=True, forbid_unknown_fields=True):
     """Most frames that were in the ring at a time."""
     bytes: Count = 0
     """Bytes polled out of the ring."""
+    sampled: Count = 0
+    """Frames of the queue whose flow was looked at, evenly spread."""
+    top_flows: Annotated[tuple[tuple[Name, Count], ...], msgspec.Meta(max_length=16)] = ()
+    """The most frequent flows among those, as `10.0.0.9:443 > 10.0.0.1:51312`, with their frames, most first."""
+
+
+class SteeringRow(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the skbs of a receive queue went that were polled on one CPU. All rows of a queue add up to its `skbs`."""
+
+    queue: Index
+    polled_on: Index
+    targets: Annotated[tuple[tuple[Index, Count], ...], msgspec.Meta(max_length=4096)]
+    """(CPU, skbs), by rising CPU."""
 
 
 class Latency(Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,8 +174,8 @@ class Latency(Struct, frozen=True, forbid_unknown_fields=True):
     p999_ns: Count
     max_ns: Count
     sum_ns: Count
-    bins: dict[Name, Count] = {}
-    """Upper bound of a bin in ns -> how many were in it; empty bins left out."""
+    bins: tuple[tuple[Count, Count], ...] = ()
+    """(upper bound of a bin in ns, how many were in it), rising; empty bins left out."""
 
 
 class Event(Struct, frozen=True, forbid_unknown_fields=True):
@@ -221,6 +236,11 @@ class Snapshot(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The NIC's counters under their names in /sys/class/net/IF/statistics."""
     sockets: Annotated[tuple[SocketStatistics, ...], msgspec.Meta(max_length=65536)] = ()
     processes: Annotated[tuple[ProcessStatistics, ...], msgspec.Meta(max_length=65536)] = ()
+    steering: Annotated[tuple[SteeringRow, ...], msgspec.Meta(max_length=65536)] = ()
+    nic_node: Index = 0
+    """NUMA node of the NIC."""
+    knobs: dict[Name, Name] = {}
+    """Settings as they are now: sysctl name, path below /sys or /proc, or `ethtool` with the option's words -> value."""
     notes: tuple[Name, ...] = ()
     """What was learned while the machine was built: a capture's sides, what was left out of it."""
     commands: Annotated[tuple[CommandDone, ...], msgspec.Meta(max_length=65536)] = ()
@@ -232,29 +252,3 @@ class Snapshot(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             if latency.stage == WHOLE_WAY:
                 return latency
         return None
-
-
-def broken_identities(snapshot: Snapshot) -> list[str]:
-    """What does not add up, one sentence each; empty for every snapshot of a sound machine."""
-    broken: list[str] = []
-    totals = snapshot.totals
-    ends = totals.read_frames + totals.consumed_frames + totals.dropped_frames + totals.held_frames
-    if ends != totals.arrived_frames:
-        broken.append(f"{totals.arrived_frames} frames arrived, {ends} are accounted for")
-    for cpu in snapshot.cpus:
-        if cpu.squeeze_budget + cpu.squeeze_time != cpu.time_squeeze:
-            broken.append(
-                f"cpu{cpu.index}: {cpu.time_squeeze} squeezes, "
-                f"{cpu.squeeze_budget} by budget and {cpu.squeeze_time} by time"
-            )
-        if cpu.squeeze_with_work_left > cpu.time_squeeze:
-            broken.append(
-                f"cpu{cpu.index}: {cpu.squeeze_with_work_left} squeezes left work, of {cpu.time_squeeze} in all"
-            )
-        spent_ns = sum(cpu.accounts.parts_ns())
-        if cpu.online and spent_ns != snapshot.meta.now_ns:
-            broken.append(f"cpu{cpu.index}: its accounts hold {spent_ns} ns at {snapshot.meta.now_ns} ns")
-    for queue in snapshot.queues:
-        if queue.ring_fill > queue.ring_size:
-            broken.append(f"rx-{queue.index}: {queue.ring_fill} frames in a ring of {queue.ring_size}")
-    return broken

@@ -86,6 +86,8 @@ class IceNapi(Napi):
                 break
             batch = ring.take(budget - done)
             done += len(batch)
+            if ring.polled > ring.sample.next_at:
+                ring.sample.look(batch, ring.polled)
             if ring.has_odd_frames:
                 dev.statistics.multicast += sum(skb.pkt_type == PACKET_MULTICAST for skb in batch)
             if ring.frame_bytes_max > ring.buffer_bytes:

@@ -18,6 +18,7 @@ from emu.clock import NEVER
 from emu.dropreason import DropReason
 from emu.errors import ConfigError
 from emu.events import QUIET_NS
+from nic.flow_sample import FlowSample
 
 if TYPE_CHECKING:
     from emu.events import EventLog
@@ -70,6 +71,7 @@ class RxRing:
         "polled",
         "polled_bytes",
         "refused_ns",
+        "sample",
         "statistics",
         "tail",
     )
@@ -106,6 +108,7 @@ class RxRing:
         self.polled_bytes = 0
         self.peak = 0
         """Most frames that were in the ring at a time."""
+        self.sample = FlowSample()
         self.has_odd_frames = False
         """A frame with a packet type other than host was steered here once."""
 

@@ -23,6 +23,7 @@ from emu.jiffies import Jiffies
 from emu.ledger import Ledger
 from emu.rules import Rules
 from emu.settings import NetCoreSettings
+from emu.skb import Skb
 from emu.tree import ControlTree
 from softirq import controls as softirq_controls
 from softirq.backlog import Backlog
@@ -126,7 +127,14 @@ class Machine:
         )
         softirq_controls.contribute(self.tree, self.net, self.irqs)
         self.ledger.holders["backlog"] = lambda: sum(sd.backlog.held_frames() for sd in self.net.softnet)
-        self.ledger.holders["posts"] = lambda: sum(item.frames for _, _, _, item in self.clock.posts_waiting())
+        self.ledger.holders["posts to backlogs"] = lambda: sum(skb.frames for skb in self.posts_to_backlogs())
+        self.ledger.holders["posts to sockets"] = lambda: sum(
+            item.frames for _, port, _, item in self.clock.posts_waiting() if not isinstance(port, Backlog)
+        )
+
+    def posts_to_backlogs(self) -> list[Skb]:
+        """What was posted to a backlog and is not decided yet."""
+        return [skb for _, port, _, skb in self.clock.posts_waiting() if isinstance(port, Backlog)]
 
     def random(self, name: str) -> random.Random:
         """The random stream of one user: a new user does not shift the others."""

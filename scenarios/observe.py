@@ -7,6 +7,7 @@ Leaves out: rates and views, which `monitor` makes of snapshots.
 from __future__ import annotations
 
 import hashlib
+from ipaddress import ip_address
 from typing import Final
 
 import msgspec
@@ -25,14 +26,20 @@ from monitor.snapshot import (
     QueueStatistics,
     Snapshot,
     SocketStatistics,
+    SteeringRow,
     Totals,
 )
 from scenarios.build import Built
+from scenarios.knobs import knobs
 from scenarios.schema import Scenario
 from softirq.device import DeviceStatistics
 from softirq.softnet_data import SoftnetData
 
-EVENTS_SHOWN: Final = 32
+EVENTS_SHOWN: Final = 64
+SOCKETS_LOOKED_AT: Final = 1024
+THREADS_LOOKED_AT: Final = 1024
+"""With more than so many, only a document has them."""
+TOP_FLOWS: Final = 4
 
 
 def snapshot(
@@ -47,7 +54,7 @@ def snapshot(
 ) -> Snapshot:
     """Everything as of `now_ns`, which is the time of the turn in progress (or of the end).
 
-    `whole`: with what is long and no view shows, for a document: histograms, sockets, processes.
+    `whole`: with what is long and no view shows, for a document: every socket, every process.
     """
     built.nic.advance(now_ns)
     machine, scenario = built.machine, built.scenario
@@ -70,14 +77,15 @@ def snapshot(
         totals=_totals(built),
         cpus=tuple(_cpu(cpu, sd, now_ns) for cpu, sd in zip(machine.cpus, machine.net.softnet, strict=True)),
         queues=_queues(built),
-        latencies=tuple(
-            _latency(stage, histogram, whole) for stage, histogram in machine.net.latencies.by_stage().items()
-        ),
+        latencies=tuple(_latency(stage, histogram) for stage, histogram in machine.net.latencies.by_stage().items()),
         snmp=built.stack.snmp.as_dict(),
         events=tuple(Event(*event) for event in machine.net.events.last(EVENTS_SHOWN)),
         device={name: getattr(built.nic.dev.statistics, name) for name in DeviceStatistics.__slots__},
-        sockets=_sockets(built) if whole else (),
-        processes=_processes(built) if whole else (),
+        sockets=_sockets(built) if whole or len(built.stack.sockets) <= SOCKETS_LOOKED_AT else (),
+        processes=_processes(built) if whole or len(built.threads) <= THREADS_LOOKED_AT else (),
+        steering=_steering(built),
+        nic_node=built.nic.node,
+        knobs=knobs(built),
         notes=tuple(built.notes),
         commands=tuple(
             CommandDone(done.at_ns, done.line, done.printed, done.asked, done.live) for done in built.user.done
@@ -104,6 +112,7 @@ def _totals(built: Built) -> Totals:
         consumed_frames=ledger.consumed_frames,
         dropped={reason.name: n for reason, n in zip(DropReason, ledger.dropped_frames, strict=True) if n},
         held=ledger.held(),
+        backlog_posts=len(built.machine.posts_to_backlogs()),
     )
 
 
@@ -163,12 +172,46 @@ def _queues(built: Built) -> tuple[QueueStatistics, ...]:
                     adaptive=vector.moderation.adaptive,
                     ring_peak=ring.peak,
                     bytes=ring.polled_bytes,
+                    sampled=ring.sample.frames,
+                    top_flows=tuple((flow_name(flow), frames) for flow, frames in ring.sample.top(TOP_FLOWS)),
                 )
             )
     return tuple(sorted(found, key=lambda queue: queue.index))
 
 
-def _latency(stage: str, histogram: Histogram, whole: bool) -> Latency:
+def _steering(built: Built) -> tuple[SteeringRow, ...]:
+    """A row for each CPU that polled a NAPI; the rings of one vector share a NAPI, which stands at the first of them."""
+    rows: list[SteeringRow] = []
+    for vector in built.nic.vectors:
+        sums: dict[int, dict[int, int]] = {}
+        for ring in vector.rings:
+            for polled_on, targets in built.nic.dev.queues[ring.index].steered.rows().items():
+                of = sums.setdefault(polled_on, {})
+                for cpu, skbs in targets.items():
+                    of[cpu] = of.get(cpu, 0) + skbs
+        rows += [
+            SteeringRow(vector.rings[0].index, polled_on, tuple(sorted(targets.items())))
+            for polled_on, targets in sorted(sums.items())
+        ]
+    return tuple(sorted(rows, key=lambda row: (row.queue, row.polled_on)))
+
+
+def flow_name(flow: tuple[int, bytes, bytes, int, int]) -> str:
+    """`udp 10.0.0.9:443 > 10.0.0.1:51312`; addresses alone where there are no ports."""
+    protocol, saddr, daddr, sport, dport = flow
+    if len(saddr) not in (4, 16) or len(daddr) not in (4, 16):
+        return "not IP"
+    ends = []
+    for address, port in ((saddr, sport), (daddr, dport)):
+        words = str(ip_address(address))
+        if port:
+            words = f"[{words}]:{port}" if len(address) == 16 else f"{words}:{port}"
+        ends.append(words)
+    name = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmpv6"}.get(protocol, f"protocol {protocol}")
+    return f"{name} {ends[0]} > {ends[1]}"
+
+
+def _latency(stage: str, histogram: Histogram) -> Latency:
     return Latency(
         stage=stage,
         count=histogram.count,
@@ -178,7 +221,7 @@ def _latency(stage: str, histogram: Histogram, whole: bool) -> Latency:
         p999_ns=histogram.percentile(99.9),
         max_ns=histogram.maximum,
         sum_ns=histogram.total,
-        bins={str(bound): count for bound, count in histogram.bins().items()} if whole else {},
+        bins=tuple(histogram.bins().items()),
     )
 
 

@@ -21,9 +21,10 @@ from emu.completion import complete
 from emu.errors import InvariantError
 from monitor.batch import BatchWriter
 from monitor.history import History
+from monitor.identities import broken_identities
 from monitor.live import live
 from monitor.signals import watch_signals
-from monitor.snapshot import Snapshot, broken_identities
+from monitor.snapshot import Snapshot
 from monitor.svg import export_svg
 from monitor.terminal import Terminal, can_live
 from scenarios.build import Built, build

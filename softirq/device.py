@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from softirq.steered import Steered
+
 if TYPE_CHECKING:
     from emu.skb import Skb
     from softirq.napi import Napi
@@ -22,7 +24,7 @@ GRO_MAX_SIZE_BYTES: Final = 8 * 65535
 class RxQueue:
     """netdev_rx_queue: steering state of one receive queue."""
 
-    __slots__ = ("index", "rps_flow_table", "rps_map", "rps_mask")
+    __slots__ = ("index", "rps_flow_table", "rps_map", "rps_mask", "steered")
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -30,6 +32,7 @@ class RxQueue:
         """What rps_cpus reads: the CPUs of the map (bit n = CPU n), which are those of the written mask that were online then."""
         self.rps_map: RpsMap | None = None
         self.rps_flow_table: RpsDevFlowTable | None = None
+        self.steered = Steered()
 
 
 class DeviceStatistics:

@@ -17,6 +17,7 @@ from softirq.rps import get_rps_cpu
 if TYPE_CHECKING:
     from emu.clock import Port
     from softirq.softnet_data import SoftnetData
+    from softirq.steered import Steered
 
 
 def netif_receive_skb_list_internal(sd: SoftnetData, skbs: list[Skb]) -> None:
@@ -29,14 +30,22 @@ def netif_receive_skb_list_internal(sd: SoftnetData, skbs: list[Skb]) -> None:
             return
         steer = get_rps_cpu if trace is None else trace.get_rps_cpu
         stay: list[Skb] = []
+        targets: list[int] = []
+        steered = _steered(skbs[0])
         for skb in skbs:
             target = steer(sd, skb.dev, skb)
             if target >= 0:
                 enqueue_to_backlog(sd, skb, target)
+                targets.append(target)
             else:
                 stay.append(skb)
+        if steered is not None:
+            steered.note(sd.index, targets)
         skbs = stay
     if skbs:
+        steered = _steered(skbs[0])
+        if steered is not None:
+            steered.stay(sd.index, len(skbs))
         netif_receive_skb_list(sd, skbs)
 
 
@@ -54,6 +63,12 @@ def netif_rx(sd: SoftnetData, skb: Skb) -> None:
     """netif_rx: queue one skb on the backlog of the CPU that RPS names, else of this one (E3)."""
     target = get_rps_cpu(sd, skb.dev, skb) if sd.net.rps_needed else -1
     enqueue_to_backlog(sd, skb, target if target >= 0 else sd.index)
+
+
+def _steered(first: Skb) -> Steered | None:
+    """Where the skbs of a list are counted: with the queue of its first, since a NAPI serves no two devices."""
+    queues = first.dev.queues
+    return queues[first.rx_queue].steered if first.rx_queue < len(queues) else None
 
 
 def _steer_plainly(sd: SoftnetData, skbs: list[Skb]) -> bool:
@@ -80,17 +95,19 @@ def _steer_plainly(sd: SoftnetData, skbs: list[Skb]) -> bool:
     softnet = net.softnet
     cpus = rps_map.cpus
     count = rps_map.len
-    backlogs = [softnet[index].backlog for index in cpus if softnet[index].cpu.online]
+    backlogs = {index: softnet[index].backlog for index in cpus if softnet[index].cpu.online}
     if len(backlogs) < count:
         return False
     cpu = sd.cpu
     now_ns = cpu.local_now_ns
     get_rps_cpu_ns = net.costs.get_rps_cpu_ns
     enqueue_ns = net.costs.enqueue_to_backlog_ns
+    targets = [cpus[skb.hash * count >> 32] for skb in skbs]
+    queue.steered.note(sd.index, targets)
     posts: list[tuple[int, Port, Skb]] = []
-    for skb in skbs:
+    for skb, target in zip(skbs, targets, strict=True):
         now_ns += get_rps_cpu_ns
-        posts.append((now_ns, backlogs[skb.hash * count >> 32], skb))
+        posts.append((now_ns, backlogs[target], skb))
         now_ns += enqueue_ns
     net.clock.post_batch(cpu, posts)
     cpu.local_now_ns = now_ns

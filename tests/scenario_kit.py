@@ -10,7 +10,8 @@ import trio
 
 from emu.clock import Actor, Clock
 from emu.errors import ControlError
-from monitor.snapshot import Snapshot, broken_identities
+from monitor.identities import broken_identities
+from monitor.snapshot import Snapshot
 from scenarios.build import Built, build
 from scenarios.load import parse_scenario
 from scenarios.machine import Machine

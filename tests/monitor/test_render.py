@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from typing import Any
 
@@ -15,111 +14,15 @@ from monitor.cpu_heat import heat_cell
 from monitor.cpu_row import shares, squeezes
 from monitor.header import conserved_parts
 from monitor.history import History
+from monitor.identities import broken_identities
 from monitor.lines import View, fit, plain, share_lines
 from monitor.rates import Rates, delta
 from monitor.render import footer, frame
-from monitor.snapshot import (
-    WHOLE_WAY,
-    Accounts,
-    CpuStatistics,
-    Latency,
-    QueueStatistics,
-    Snapshot,
-    Totals,
-    broken_identities,
-)
+from monitor.snapshot import Snapshot
 from tests.monitor.machine import MadeUpMachine
+from tests.monitor.sound import snapshots
 
-COUNTS = st.integers(0, 10**9)
 NAMES = st.text(max_size=30)
-
-
-def latency(draw: st.DrawFn, stage: str) -> Latency:
-    count, p50, p90, p99, p999, most, total = (draw(COUNTS) for _ in range(7))
-    return Latency(stage, count, p50, p90, p99, p999, most, total)
-
-
-@st.composite
-def accounts(draw: st.DrawFn, interval_ns: int) -> Accounts:
-    cuts = sorted(draw(st.lists(st.integers(0, interval_ns), min_size=5, max_size=5)))
-    edges = [0, *cuts, interval_ns]
-    return Accounts(*(b - a for a, b in itertools.pairwise(edges)))
-
-
-@st.composite
-def cpu_statistics(draw: st.DrawFn, interval_ns: int) -> CpuStatistics:
-    budget, time = draw(st.integers(0, 5000)), draw(st.integers(0, 5000))
-    count = [draw(COUNTS) for _ in range(10)]
-    return CpuStatistics(
-        index=0,
-        node=0,
-        online=True,
-        accounts=draw(accounts(interval_ns)),
-        processed=count[0],
-        dropped=count[1],
-        time_squeeze=budget + time,
-        squeeze_budget=budget,
-        squeeze_time=time,
-        squeeze_with_work_left=draw(st.integers(0, budget + time)),
-        received_rps=count[2],
-        ipis_sent=count[3],
-        flow_limit_count=count[4],
-        input_qlen=count[5],
-        process_qlen=count[6],
-        ksoftirqd_running=draw(st.booleans()),
-        ksoftirqd_wakeups=count[7],
-        hardirqs=count[8],
-        context_switches=count[9],
-        current=draw(NAMES),
-        softirq_counts={},
-    )
-
-
-@st.composite
-def snapshots(draw: st.DrawFn, least_ns: int = 0) -> Snapshot:
-    """Any sound machine, its whole run in one interval: none, or one of at least `least_ns`."""
-    interval_ns = draw(st.just(0) | st.integers(least_ns, 10**12))
-    nr_cpus = draw(st.sampled_from([1, 3, 17]))
-    kinds = draw(st.lists(cpu_statistics(interval_ns), min_size=1, max_size=3))
-    ends = draw(st.lists(st.integers(0, 10**9), min_size=6, max_size=6))
-    size = draw(st.integers(0, 8192))
-    meta = MadeUpMachine(1, 1).snapshot().meta
-    return Snapshot(
-        meta=msgspec.structs.replace(
-            meta, scenario=draw(NAMES), nic=draw(NAMES), now_ns=interval_ns, paused=draw(st.booleans())
-        ),
-        totals=Totals(
-            arrived_frames=sum(ends),
-            arrived_bytes=draw(COUNTS),
-            read_frames=ends[0],
-            consumed_frames=ends[1],
-            dropped={"CPU_BACKLOG": ends[2], f"x{draw(NAMES)}": ends[3]},
-            held={"ring": ends[4], "sockets": ends[5]},
-        )
-        if draw(st.booleans())
-        else Totals(0, 0, 0, 0, {}, {}),
-        cpus=tuple(msgspec.structs.replace(kinds[i % len(kinds)], index=i, node=i % 3) for i in range(nr_cpus)),
-        queues=tuple(
-            QueueStatistics(
-                index=i,
-                ring_size=size,
-                ring_fill=draw(st.integers(0, size)),
-                irq=30 + i,
-                cpu=0,
-                irqs=draw(COUNTS),
-                polls=draw(COUNTS),
-                packets=draw(COUNTS),
-                skbs=draw(COUNTS),
-                full_polls=draw(COUNTS),
-                drops=draw(COUNTS),
-                polling=draw(st.booleans()),
-                itr_us=50.0,
-            )
-            for i in range(draw(st.integers(0, 3)))
-        ),
-        latencies=tuple(latency(draw, stage) for stage in ("ring", WHOLE_WAY)),
-        snmp={},
-    )
 
 
 def numbers(words: str) -> list[int]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from monitor.snapshot import SCHEMA_VERSION, Snapshot, broken_identities
+from monitor.identities import broken_identities
+from monitor.snapshot import SCHEMA_VERSION, Snapshot
 from tests.monitor.machine import MadeUpMachine
 
 
@@ -52,7 +53,8 @@ def test_a_frame_in_no_account_is_told() -> None:
     totals = msgspec.structs.replace(sound.totals, read_frames=sound.totals.read_frames - 1)
     arrived = sound.totals.arrived_frames
     assert broken_identities(msgspec.structs.replace(sound, totals=totals)) == [
-        f"{arrived} frames arrived, {arrived - 1} are accounted for"
+        f"{arrived} frames arrived, {arrived - 1} are accounted for",
+        f"{totals.read_frames} frames were read, {totals.read_frames + 1} came to applications",
     ]
 
 
@@ -76,8 +78,29 @@ def test_a_lost_nanosecond_and_an_overfull_ring_are_told() -> None:
     sound = made_up()
     accounts = msgspec.structs.replace(sound.cpus[3].accounts, idle_ns=sound.cpus[3].accounts.idle_ns - 1)
     cpus = (*sound.cpus[:3], msgspec.structs.replace(sound.cpus[3], accounts=accounts), *sound.cpus[4:])
-    queues = (msgspec.structs.replace(sound.queues[0], ring_fill=513), *sound.queues[1:])
+    queues = (msgspec.structs.replace(sound.queues[0], ring_size=511), *sound.queues[1:])
     assert broken_identities(msgspec.structs.replace(sound, cpus=cpus, queues=queues)) == [
         "cpu3: its accounts hold 49999999 ns at 50000000 ns",
-        "rx-0: 513 frames in a ring of 512",
+        "rx-0: 512 frames in a ring of 511",
     ]
+
+
+def test_a_flow_that_its_counters_do_not_confirm_is_told() -> None:
+    sound = made_up()
+    queue = sound.queues[1]
+    wrong = (sound.queues[0], msgspec.structs.replace(queue, packets=queue.packets + 1), *sound.queues[2:])
+    broken = broken_identities(msgspec.structs.replace(sound, queues=wrong))
+    assert len(broken) == 1
+    assert "came into rings" in broken[0]
+
+    row = sound.steering[1]
+    targets = ((row.targets[0][0], row.targets[0][1] + 1), *row.targets[1:])
+    steering = (sound.steering[0], msgspec.structs.replace(row, targets=targets), *sound.steering[2:])
+    assert broken_identities(msgspec.structs.replace(sound, steering=steering)) == [
+        f"rx-1: {queue.skbs} skbs, {queue.skbs + 1} of them were steered"
+    ]
+
+    cpus = (msgspec.structs.replace(sound.cpus[0], processed=sound.cpus[0].processed + 1), *sound.cpus[1:])
+    broken = broken_identities(msgspec.structs.replace(sound, cpus=cpus))
+    assert len(broken) == 1
+    assert "the CPUs know of" in broken[0]
