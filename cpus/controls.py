@@ -5,13 +5,12 @@ Source: fs/proc/softirqs.c, kernel/irq/proc.c, drivers/base/cpu.c (6.9); rule S5
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from cpus import topology
 from cpus.cpu import SOFTIRQ_NAMES, Cpu
 from cpus.hotplug import Hotplug
 from cpus.irq_table import IrqTable
 from cpus.proc_stat import proc_stat, proc_uptime
+from emu.clock import Clock
 from emu.cpumask import format_mask
 from emu.kstrto import parse_bool
 from emu.tree import ControlEntry, ControlTree
@@ -22,25 +21,25 @@ def contribute(
     cpus: list[Cpu],
     hotplug: Hotplug,
     irqs: IrqTable,
-    now: Callable[[], tuple[int, int]],
+    clock: Clock,
+    writer_rank: int,
     isolated: int = 0,
 ) -> None:
-    """Add the files. `now` gives the time and the rank of who reads or writes; `isolated` is a mask."""
+    """Add the files. `writer_rank` is the rank of who writes; `isolated` is a mask."""
     count = len(cpus)
-    tree.add("/proc/stat", lambda: proc_stat(cpus, irqs, now()[0]), None)
-    tree.add("/proc/uptime", lambda: proc_uptime(cpus, now()[0]), None)
+    tree.add("/proc/stat", lambda: proc_stat(cpus, irqs, clock.reached_ns), None)
+    tree.add("/proc/uptime", lambda: proc_uptime(cpus, clock.reached_ns), None)
     tree.add("/proc/interrupts", irqs.interrupts, None)
     tree.add("/proc/softirqs", lambda: softirqs(cpus), None)
     tree.add("/proc/irq/default_smp_affinity", lambda: f"{format_mask((1 << count) - 1, count)}\n", None)
     topology.contribute(tree, cpus, hotplug, isolated)
     for cpu in cpus:
-        tree.add_entry(f"{topology.CPU_ROOT}/cpu{cpu.index}/online", _online_entry(cpu, hotplug, now))
+        tree.add_entry(f"{topology.CPU_ROOT}/cpu{cpu.index}/online", _online_entry(cpu, hotplug, clock, writer_rank))
 
 
-def _online_entry(cpu: Cpu, hotplug: Hotplug, now: Callable[[], tuple[int, int]]) -> ControlEntry:
+def _online_entry(cpu: Cpu, hotplug: Hotplug, clock: Clock, writer_rank: int) -> ControlEntry:
     def write(text: str) -> None:
-        at_ns, rank = now()
-        hotplug.set_online(cpu.index, parse_bool(text), at_ns, rank)
+        hotplug.set_online(cpu.index, parse_bool(text), clock.now_ns, writer_rank)
 
     return ControlEntry(lambda: f"{int(cpu.online)}\n", write)
 

@@ -104,7 +104,7 @@ class Nic(Actor):
         self.turns = 0
         net.ledger.holders[dev.name] = self.held_frames
         dev.ndo_change_mtu = self.set_mtu
-        dev.ndo_get_stats = lambda: self.advance(self.clock.now_ns)
+        dev.ndo_get_stats = lambda: self.advance(self.clock.reached_ns)
 
     # ---------------------------------------------------------------- arrivals
 

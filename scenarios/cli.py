@@ -18,6 +18,7 @@ from scenarios.commands.check import check
 from scenarios.commands.compare import compare
 from scenarios.commands.conform import conform
 from scenarios.commands.explain import explain
+from scenarios.commands.export import export
 from scenarios.commands.listing import list_scenarios
 from scenarios.commands.mask import mask
 from scenarios.commands.run import run
@@ -68,6 +69,7 @@ app.command(check)
 app.command(explain)
 app.command(mask)
 app.command(compare)
+app.command(export)
 app.command(conform)
 
 

@@ -122,9 +122,7 @@ class Machine:
         self.user_rank = self.rank()
         boot.contribute(self.tree, rules.release)
         settings.contribute(self.tree)
-        cpu_controls.contribute(
-            self.tree, self.cpus, self.hotplug, self.irqs, lambda: (self.clock.now_ns, self.user_rank), isolated
-        )
+        cpu_controls.contribute(self.tree, self.cpus, self.hotplug, self.irqs, self.clock, self.user_rank, isolated)
         softirq_controls.contribute(self.tree, self.net, self.irqs)
         self.ledger.holders["backlog"] = lambda: sum(sd.backlog.held_frames() for sd in self.net.softnet)
         self.ledger.holders["posts to backlogs"] = lambda: sum(skb.frames for skb in self.posts_to_backlogs())

@@ -115,9 +115,9 @@ class OpenedScenario:
     options: tuple[str, ...] = field(default=())
     """The options as given, but for the seed."""
 
-    def command(self, *words: str, verb: str = "run") -> str:
-        """The command line that repeats it, the seed included; `words` are the command's own."""
-        return shlex.join(["softnet", verb, self.what, *self.options, *words, "--seed", str(self.seed)])
+    def command(self, *words: str, verb: str = "run", first: tuple[str, ...] = ()) -> str:
+        """The command line that repeats it, the seed included; `words` are the command's own, `first` those before the scenario."""
+        return shlex.join(["softnet", verb, *first, self.what, *self.options, *words, "--seed", str(self.seed)])
 
 
 @contextmanager
