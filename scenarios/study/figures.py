@@ -26,11 +26,14 @@ Better = Literal["higher", "lower", ""]
 READ: Final = "read"
 LOST: Final = "lost"
 LATENCY: Final = "latency"
+BUSIEST: Final = "busiest"
+"""The CPU with least idle time of a run. Which one it is may hang on the seed: means by CPU would hide that one has no time left."""
 PERCENTILES: Final = {"p50": 50.0, "p99": 99.0, "p99.9": 99.9}
 
 _SECOND_NS: Final = 1_000_000_000
 _HIGHER: Final = frozenset((READ, "read data"))
 _LOWER: Final = frozenset((LOST, "dropped"))
+_LOSSES: Final = ("ring drops", "backlog drops")
 _ACCOUNTS: Final = ("hardirq", "softirq", "ksoftirqd", "application")
 
 
@@ -56,7 +59,7 @@ def unit_of(name: str) -> Unit:
     if name.startswith(LATENCY):
         return "ns"
     first, _, last = name.partition("/")
-    if name == LOST or (first.startswith("cpu") and last in ("busy", *_ACCOUNTS)):
+    if name == LOST or (first.startswith(("cpu", BUSIEST)) and last in ("busy", *_ACCOUNTS)):
         return "%"
     return "/s"
 
@@ -108,6 +111,7 @@ def _cpus(found: Figures, start: Snapshot | None, end: Snapshot, seconds: float,
     for queue in end.queues:
         was = _queue(start, queue.index)
         ring_drops[queue.cpu] += queue.drops - (was.drops if was else 0)
+    found.update(dict.fromkeys((f"{BUSIEST}/{name}" for name in ("busy", *_LOSSES)), None))
     for cpu in end.cpus:
         was_cpu = before[cpu.index] if before else None
         parts = _parts_ns(cpu.accounts, was_cpu.accounts if was_cpu else None)
@@ -116,6 +120,9 @@ def _cpus(found: Figures, start: Snapshot | None, end: Snapshot, seconds: float,
             found[f"cpu{cpu.index}/{account}"] = 100 * part / length_ns
         found[f"cpu{cpu.index}/backlog drops"] = (cpu.dropped - (was_cpu.dropped if was_cpu else 0)) / seconds
         found[f"cpu{cpu.index}/ring drops"] = ring_drops[cpu.index] / seconds
+    busiest = max(end.cpus, key=lambda cpu: (found[f"cpu{cpu.index}/busy"] or 0.0, -cpu.index)).index
+    for name in ("busy", *_LOSSES):
+        found[f"{BUSIEST}/{name}"] = found[f"cpu{busiest}/{name}"]
 
 
 def _parts_ns(end: Accounts, start: Accounts | None) -> list[int]:

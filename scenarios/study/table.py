@@ -8,7 +8,7 @@ from typing import Final
 from monitor.lines import plain
 from monitor.numbers import duration, si
 from monitor.summary import table
-from scenarios.study.figures import LATENCY
+from scenarios.study.figures import BUSIEST, LATENCY
 from scenarios.study.paired import Paired
 from scenarios.study.verdict import is_visible, value
 
@@ -64,6 +64,8 @@ def _cpus(paired: Sequence[Paired]) -> list[str]:
                 if len(shown) <= MAX_CPUS_IN_PARTS
                 and max(by[f"{cpu}/{account}"].a or 0, by[f"{cpu}/{account}"].b or 0) >= LEAST_BUSY_PERCENT
             ]
+    if len(shown) > 1:
+        rows.insert(0, _row("busiest", by[f"{BUSIEST}/busy"]))
     lines = _section("CPUs, share of their time", rows)
     left = len(busy) - len(shown)
     if lines and left:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from monitor.numbers import duration, si
-from scenarios.study.figures import LATENCY, LOST, READ
+from scenarios.study.figures import BUSIEST, LATENCY, LOST, READ
 from scenarios.study.paired import Paired
 
 BUSY_PERCENT: Final = 99.0
@@ -140,6 +140,11 @@ def _drowning(by: By, side: str) -> str:
     ]
     full = [(index, share) for index, share in busy if share >= BUSY_PERCENT]
     if not full:
+        least = getattr(by[f"{BUSIEST}/busy"], at)
+        if least >= BUSY_PERCENT:
+            losses = _losses(by, BUSIEST, at)
+            words = f"drowns: {losses}" if losses else "loses nothing"
+            return f"{side}: one CPU is busy all the time, which one depends on the seed; it {words}."
         index, share = max(busy, key=lambda found: (found[1], -found[0]))
         return f"{side}: no CPU is out of time; the busiest is CPU {index} with {share:.1f}%."
     if len(full) > 4:
@@ -157,14 +162,18 @@ def _drowned(by: By, index: int, at: str) -> str:
         "applications": of("application"),
     }
     shares = ", ".join(f"{share:.0f}% {word}" for word, share in parts.items() if share >= 0.5)
-    losses = []
-    if of("ring drops"):
-        losses.append(f"rings whose interrupts it takes drop {si(of('ring drops'))}/s")
-    if of("backlog drops"):
-        losses.append(f"its backlog drops {si(of('backlog drops'))}/s")
+    losses = _losses(by, f"cpu{index}", at)
     if losses:
-        return f"CPU {index} drowns ({shares}): {', '.join(losses)}."
+        return f"CPU {index} drowns ({shares}): {losses}."
     return f"CPU {index} is busy all the time ({shares}), and neither its rings nor its backlog lose anything."
+
+
+def _losses(by: By, cpu: str, at: str) -> str:
+    """What is lost at a CPU, in words; empty if nothing is."""
+    ring, backlog = (getattr(by[f"{cpu}/{name}"], at) for name in ("ring drops", "backlog drops"))
+    words = [f"rings whose interrupts it takes drop {si(ring)}/s"] if ring else []
+    words += [f"its backlog drops {si(backlog)}/s"] if backlog else []
+    return ", ".join(words)
 
 
 def _squeezes(by: By) -> Iterator[str]:

@@ -20,6 +20,9 @@ BASE: Figures = {
     "latency/total/p99": 50_000.0,
     "latency/total/p99.9": 60_000.0,
     "latency/total/mean": 12_000.0,
+    "busiest/busy": 60.0,
+    "busiest/ring drops": 0.0,
+    "busiest/backlog drops": 0.0,
     **{
         f"cpu{cpu}/{name}": value
         for cpu in (0, 1)
@@ -76,6 +79,16 @@ def test_a_cpu_that_is_busy_and_loses_nothing_does_not_drown() -> None:
     words = said(against({"cpu0/busy": 100.0}, {"cpu0/busy": 100.0}))
     assert "CPU 0 is busy all the time" in words
     assert "drowns" not in words
+
+
+def test_a_cpu_that_drowns_in_every_seed_is_told_although_it_is_another_one_each_time() -> None:
+    busy: Figures = {"busiest/busy": 100.0, "busiest/backlog drops": 7000.0}
+    words = said(
+        against({**busy, "cpu0/busy": 100.0, "cpu1/busy": 0.0}, {**busy, "cpu0/busy": 0.0, "cpu1/busy": 100.0})
+    )
+    assert (
+        "B: one CPU is busy all the time, which one depends on the seed; it drowns: its backlog drops 7.00k/s." in words
+    )
 
 
 def test_squeezes_that_change_nothing_are_said_to_change_nothing() -> None:
