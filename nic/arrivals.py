@@ -165,6 +165,12 @@ class Arrivals:
             ledger.drop(skb, reason)
         del refused[:count]
 
+    def last_refused_ns(self) -> int:
+        """When the last frame that is refused and not counted yet arrives, NEVER if there is none or more frames may come."""
+        if not self._refused or self._wire.next_ns() < NEVER:
+            return NEVER
+        return self._refused[-1][0].arrived_ns
+
     def steer_anew(self) -> None:
         """Settings have changed: decide again on all frames that have not arrived."""
         self._steering.forget()

@@ -147,8 +147,7 @@ class Nic(Actor):
         vector.armed = True
         vector.armed_ns = now_ns
         self._send(vector, now_ns)
-        if self._needs_turn(vector):
-            self.clock.wake(self, self.arrivals.next_turn_ns())
+        self._wake_for(vector, now_ns)
 
     def _send(self, vector: MsixVector, not_before_ns: int) -> None:
         """Send the interrupt of an armed vector, or send it for an earlier time than before."""
@@ -175,8 +174,14 @@ class Nic(Actor):
             irq.withdrawn = True
             vector.in_flight = None
         self._send(vector, now_ns + 1)
-        if self._needs_turn(vector):
-            self.clock.wake(self, max(self.arrivals.next_turn_ns(), now_ns))
+        self._wake_for(vector, now_ns)
+
+    def _wake_for(self, vector: MsixVector, now_ns: int) -> None:
+        """See that this actor has a turn for what an armed `vector` waits for, or else for the last refused frame."""
+        arrivals = self.arrivals
+        next_ns = arrivals.next_turn_ns() if self._needs_turn(vector) else arrivals.last_refused_ns()
+        if next_ns < NEVER:
+            self.clock.wake(self, max(next_ns, now_ns))
 
     def _needs_turn(self, vector: MsixVector) -> bool:
         """Armed, and a frame beyond what is generated could make it interrupt (sooner)."""
@@ -188,7 +193,7 @@ class Nic(Actor):
         return all(ring.next_event_ns() == NEVER for ring in vector.rings)
 
     async def run(self) -> None:
-        """The actor: arms its vectors, and generates when an armed one waits for more than is known."""
+        """The actor: arms its vectors, generates when an armed one waits for more than is known, and sees the last refused frame."""
         clock = self.clock
         await clock.enter(self, 0)
         for vector in self.vectors:
@@ -202,6 +207,10 @@ class Nic(Actor):
                     break
                 self.generate(max(self.arrivals.generated_ns, self.local_now_ns) + 1)
                 next_ns = NEVER
+            if next_ns >= NEVER:
+                # Nobody is interrupted for a frame that is refused: a run must not end before the last of them came.
+                self.arrivals.settle_refused(self.local_now_ns)
+                next_ns = self.arrivals.last_refused_ns()
             turns = clock.turns
             await clock.wait_open(self, next_ns)
             self.turns += 1
