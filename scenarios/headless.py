@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import trio
 
 from emu.errors import ConfigError, InvariantError
+from monitor.identities import broken_identities
 from monitor.numbers import duration
-from monitor.snapshot import Snapshot, broken_identities
+from monitor.snapshot import Snapshot
 from scenarios.build import Built
 from scenarios.machine import Sampler
 from scenarios.observe import snapshot
