@@ -133,9 +133,9 @@ def _parts_ns(end: Accounts, start: Accounts | None) -> list[int]:
 
 def _latency(found: Figures, start: Latency | None, end: Latency) -> None:
     name = f"{LATENCY}/{end.stage}"
-    bins = Counter({int(bound): count for bound, count in end.bins.items()})
+    bins = Counter(dict(end.bins))
     if start is not None:
-        bins.subtract({int(bound): count for bound, count in start.bins.items()})
+        bins.subtract(dict(start.bins))
         bins = +bins
     for word, percent in PERCENTILES.items():
         bound = percentile_bin(bins, percent)
