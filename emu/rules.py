@@ -191,12 +191,14 @@ def rules_for(name: str) -> Rules:
     """The rules of release `name`, one of `RULES`. Raises ConfigError naming the nearest release that is known."""
     rules = RULES.get(name)
     if rules is None:
-        raise ConfigError(f"kernel release {name!r} is not one of {', '.join(RULES)}; the nearest is {_nearest(name)}")
+        raise ConfigError(
+            f"kernel release {name!r} is not one of {', '.join(RULES)}; the nearest is {nearest_release(name)}"
+        )
     return rules
 
 
-def _nearest(name: str) -> str:
-    """The known release closest to `name`: by number if it is one (6.10 lies next to 6.9), else by spelling."""
+def nearest_release(name: str) -> str:
+    """Return the known release closest to `name`: by number if it is one (6.10 lies next to 6.9), else by spelling."""
     numbers = name.removeprefix("v").split(".")
     if len(numbers) >= 2 and all(part.isascii() and part.isdigit() and len(part) <= 4 for part in numbers[:2]):
         wanted = int(numbers[0]) * 100 + int(numbers[1])

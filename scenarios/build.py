@@ -109,7 +109,7 @@ def build(scenario: Scenario, origin: Origin, seed: int, machine_class: type[Mac
     user = User(machine.user_rank, machine.clock, commands)
     machine.add(user)
     _schedule(scenario, origin, user)
-    notes = recording.sentences() if recording is not None else []
+    notes = [*origin.notes, *(recording.sentences() if recording is not None else ())]
     return Built(scenario, seed, machine, nic, stack, recording, user, _end_ns(scenario), threads, notes)
 
 

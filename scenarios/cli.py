@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from emu.errors import SoftnetError
 from scenarios.commands.check import check
+from scenarios.commands.collect import collect
 from scenarios.commands.compare import compare
 from scenarios.commands.conform import conform
 from scenarios.commands.explain import explain
@@ -70,6 +71,7 @@ app.command(explain)
 app.command(mask)
 app.command(compare)
 app.command(export)
+app.command(collect)
 app.command(conform)
 
 

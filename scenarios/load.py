@@ -8,7 +8,7 @@ that, so whatever they break is found, and named by the option.
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from emu.errors import ConfigError, InputFileError
+from scenarios.box import TREE, forget_machine, free_applications, read_box, with_box
 from scenarios.checks import contradictions
 from scenarios.durations import Duration, parse_duration
 from scenarios.origin import CAPTURES, Origin, SettingPath, flatten_settings
@@ -118,6 +119,8 @@ def parse_scenario(
     except ValueError as error:
         raise ConfigError(f"{name}:{_fatal_line(text)}: a number of thousands of digits") from error
     document = flatten_settings(document)
+    if built_in and TREE in options:
+        forget_machine(document)
     given: dict[SettingPath, str] = {}
     values: dict[SettingPath, Any] = {}
     origin = Origin(name, base, text, given, built_in)
@@ -129,11 +132,42 @@ def parse_scenario(
         values[place] = value
     for path, message in _odd_values(document, ()):
         raise origin.error(path, message)
+    document, origin = _on_box(document, origin, given)
     scenario = _convert(document, origin)
     if not scenario.scenario.name:
         about = msgspec.structs.replace(scenario.scenario, name=stem)
         scenario = msgspec.structs.replace(scenario, scenario=about)
     return LoadedScenario(scenario, origin, values)
+
+
+def _on_box(document: dict[str, Any], origin: Origin, given: dict[SettingPath, str]) -> tuple[dict[str, Any], Origin]:
+    """The document with the settings of its tree, if it has one, below its own; `given` gets the files that they are from."""
+    machine = document.get("machine")
+    tree = machine.get("tree") if isinstance(machine, dict) else None
+    if not isinstance(tree, str):
+        return document, origin
+    try:
+        box = read_box(Path(tree) if TREE in given else origin.base / Path(tree).expanduser(), tree, document)
+    except (ConfigError, InputFileError) as error:
+        raise type(error)(f"{origin.where(TREE)}: {error}") from error
+    except (ValueError, RuntimeError) as error:  # ~ of nobody, a name that is none
+        raise origin.error(TREE, f"{shown(tree)} is no directory's name ({error})") from error
+    cpus: int = box.document["machine"]["cpus"]
+    told = document["machine"].get("cpus", cpus)
+    if told != cpus:
+        raise origin.error(
+            ("machine", "cpus"), f"it is {_toml(told)}, but {shown(tree)} is of {cpus} CPUs: leave it out"
+        )
+    notes = list(box.notes)
+    if origin.built_in:
+        freed = free_applications(document, cpus)
+        notes.append(f"{origin.name}: only its traffic, its applications and its prices are taken")
+        if freed:
+            notes.append(f"{origin.name}: {', '.join(freed)} may run anywhere: not all CPUs they are for are there")
+    document, places = with_box(document, box)
+    for path, place in places.items():
+        given.setdefault(path, place)
+    return document, replace(origin, notes=tuple(notes))
 
 
 def input_problem(path: Path) -> str | None:

@@ -94,10 +94,13 @@ def snapshot(
 
 
 def settings_hash(scenario: Scenario) -> str:
-    """A short hash of every setting but the seed and the pace: with it and the seed, two runs give the same bytes."""
+    """A short hash of every setting but the seed and the pace: with it and the seed, two runs give the same bytes.
+
+    What a tree said is among the settings; where it lay is not.
+    """
     settings = msgspec.structs.replace(
         scenario,
-        machine=msgspec.structs.replace(scenario.machine, seed=None),
+        machine=msgspec.structs.replace(scenario.machine, seed=None, tree=None),
         run=msgspec.structs.replace(scenario.run, speed=None),
     )
     return hashlib.blake2s(msgspec.json.encode(settings, order="sorted", enc_hook=int), digest_size=8).hexdigest()

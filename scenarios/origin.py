@@ -28,9 +28,11 @@ class Origin:
     text: str = ""
     """The TOML text; empty if there was no file."""
     options: Mapping[SettingPath, str] = field(default_factory=dict)
-    """Settings given on the command line -> the option's name."""
+    """Settings from elsewhere: given on the command line -> the option's name; read of a box -> the file."""
     built_in: bool = False
     """A scenario of the library: its lines are not in front of the user, and not named."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user about what was read of a box."""
 
     def error(self, path: SettingPath, message: str) -> ConfigError:
         """The error `message` about the setting at `path`, with the place where that was written."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 import tomlkit
 from tomlkit.items import AoT
 
+from scenarios.box import TREE, forget_machine, free_applications
 from scenarios.durations import format_duration
 from scenarios.load import LoadedScenario
 from scenarios.origin import SettingPath
@@ -27,6 +28,9 @@ def saved_text(loaded: LoadedScenario, seed: int, done: Iterable[Done]) -> str:
     """The scenario as TOML: what the file said, then the options, the seed, and every live command that changed something."""
     origin = loaded.origin
     document = tomlkit.parse(origin.text)
+    if origin.built_in and TREE in loaded.given:
+        forget_machine(document)
+        free_applications(document, loaded.scenario.machine.cpus)
     ethtool = [value for path, value in loaded.given.items() if path[0] == "ethtool"]
     if ethtool and "ethtool" in document:
         document["ethtool"] = [*document["ethtool"], *ethtool]
@@ -39,8 +43,9 @@ def saved_text(loaded: LoadedScenario, seed: int, done: Iterable[Done]) -> str:
     _put(document, ("scenario", "name"), loaded.scenario.scenario.name)
     if loaded.scenario.capture is not None:
         _put(document, ("capture", "file"), str(origin.capture_path(loaded.scenario.capture.file).resolve()))
-    if origin.options.get(("machine", "tree")) is None and "tree" in document.get("machine", {}):
-        _put(document, ("machine", "tree"), str((origin.base / document["machine"]["tree"]).resolve()))
+    if loaded.scenario.machine.tree is not None:
+        base = Path() if TREE in loaded.given else origin.base
+        _put(document, TREE, str((base / Path(loaded.scenario.machine.tree).expanduser()).resolve()))
     live = [(one.at_ns, one.line) for one in done if one.live and not one.asked]
     if live:
         events = document.get("at")

@@ -20,7 +20,7 @@ from scenarios.sizes import MIN_SIZE_BYTES
 from scenarios.sources import MAX_TRAIN_FRAMES
 
 MAX_CPUS: Final = 256
-MAX_NODES: Final = 8
+MAX_NODES: Final = 64
 MAX_QUEUES: Final = 256
 MAX_FRAME_SIZE_BYTES: Final = 9018
 """A jumbo frame of 9000 bytes of IP, with Ethernet header and FCS."""
@@ -65,6 +65,9 @@ class About(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
 class Machine(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """`[machine]`: CPUs, kernel release and prices."""
 
+    tree: PathName | None = None
+    """Directory with /proc and /sys of a real machine, copied by collect.sh, or of one exported: CPUs, NIC and settings are as
+    there where this file does not say otherwise. Relative to the scenario file; `--tree` overrides."""
     cpus: Annotated[int, Meta(ge=1, le=MAX_CPUS)] = 4
     """Possible and, at the start, online CPUs."""
     nodes: (
@@ -158,7 +161,7 @@ class Nic(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
     """`ethtool -K gro`: generic receive offload."""
     weight: Annotated[int, Meta(ge=1, le=1024)] = 64
     """NAPI weight: frames a poll may take."""
-    node: Annotated[int, Meta(ge=0, le=7)] = 0
+    node: Annotated[int, Meta(ge=0, le=MAX_NODES - 1)] = 0
     """NUMA node whose memory the rings are in."""
     affinity: CpuSet | Annotated[tuple[CpuNumber | CpuSet, ...], Meta(min_length=1, max_length=MAX_QUEUES)] = "spread"
     """smp_affinity of the vectors: "spread" (vector n on CPU n mod cpus), a CPU list for all (`"0"`), or a list with one

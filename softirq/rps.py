@@ -74,8 +74,8 @@ class RpsDevFlowTable:
 
 
 def set_rps_cpus(net: Net, queue: RxQueue, mask: int) -> None:
-    """Write rps_cpus of a queue: the map holds the CPUs of `mask` that are online now (R10)."""
-    online = [sd.index for sd in net.softnet if mask >> sd.index & 1 and sd.cpu.online]
+    """Write rps_cpus of a queue: the map holds the CPUs of `mask` that are online now, and stay so (R10)."""
+    online = [sd.index for sd in net.softnet if mask >> sd.index & 1 and sd.cpu.online and not sd.cpu.dying]
     had_map = queue.rps_map is not None
     queue.rps_mask = sum(1 << index for index in online)
     queue.rps_map = RpsMap(online) if online else None

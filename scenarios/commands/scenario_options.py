@@ -30,6 +30,10 @@ class ScenarioOptions:
 
     Parameters
     ----------
+    tree
+        Directory with a copy of a server, as collect.sh makes it: its CPUs, NIC and settings.
+    interface
+        Name of the NIC: with --tree the interface that is copied.
     cpus
         CPUs of the machine, 1 to 256.
     queues
@@ -46,6 +50,8 @@ class ScenarioOptions:
         Address of the capture's local side, in place of the one that receives most; may be given several times.
     """
 
+    tree: str | None = None
+    interface: str | None = None
     cpus: int | None = None
     queues: int | None = None
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None
@@ -72,6 +78,8 @@ class ScenarioOptions:
                 options[path] = (name, value)
                 repeat.extend((name, str(value)))
 
+        option("--tree", ("machine", "tree"), self.tree)
+        option("--interface", ("nic", "name"), self.interface)
         option("--cpus", ("machine", "cpus"), self.cpus)
         option("--queues", ("nic", "queues"), self.queues)
         option("--duration", ("run", "duration"), self.duration)
