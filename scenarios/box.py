@@ -13,21 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from emu.cpumask import format_mask
 from emu.errors import ConfigError
-from emu.rules import DEFAULT_RELEASE, RULES
-from emu.settings import LIMITS
+from emu.rules import DEFAULT_RELEASE
 from emu.tree import ControlTree
-from scenarios.box_cpus import BoxCpus, put_offline, read_cpus, read_kernel
+from scenarios.box_cpus import put_offline, read_cpus, read_kernel
 from scenarios.box_files import BoxFiles
 from scenarios.box_nic import choose_interface, read_nic
 from scenarios.box_settings import BoxSettings
+from scenarios.box_sysctls import read_sysctls
 from scenarios.cpusets import parse_cpus
 from scenarios.origin import SettingPath
-
-NET_CORE: Final = "proc/sys/net/core"
-SYSCTLS: Final = tuple(sorted(LIMITS))
-SYSCTL_MASKS: Final = ("flow_limit_cpu_bitmap", "rps_default_mask")
 
 TREE: Final[SettingPath] = ("machine", "tree")
 
@@ -59,7 +54,7 @@ def read_box(root: Path, name: str, wanted: dict[str, Any]) -> Box:
     interface = choose_interface(into, interface if isinstance(interface, str) else None)
     read_nic(into, cpus, interface, nic)
     release = _table(wanted, "machine").get("rules", into.document["machine"].get("rules", DEFAULT_RELEASE))
-    _read_sysctls(into, cpus, str(release))
+    read_sysctls(into, cpus, str(release))
     put_offline(into, cpus)
     return Box(into.document, into.places, tuple(into.notes()))
 
@@ -107,21 +102,6 @@ def free_applications(document: MutableMapping[str, Any], cpus: int) -> list[str
                 freed.append(str(app.get("name", f"app[{index}]")))
                 break
     return freed
-
-
-def _read_sysctls(into: BoxSettings, cpus: BoxCpus, release: str) -> None:
-    """Put the sysctls of net.core."""
-    for name in SYSCTLS:
-        path = f"{NET_CORE}/{name}"
-        value = into.files.number(path)
-        if value is not None:
-            into.put("set", f"/{path}", str(value), path)
-    for name in SYSCTL_MASKS:
-        path = f"{NET_CORE}/{name}"
-        has_it = name != "rps_default_mask" or (release in RULES and RULES[release].has_rps_default_mask)
-        mask = cpus.within(into.files.cpu_mask(path, is_expected=has_it) or 0)
-        if mask and has_it:
-            into.put("set", f"/{path}", format_mask(mask, cpus.count), path)
 
 
 def _table(document: dict[str, Any], key: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 #     sh collect.sh [--no-wait] DIR [INTERFACE...]
 #
 # It only reads; it wants no root, though root reads a little more. Copied are CPU and NUMA node lists, the interrupts'
-# affinities, RPS and RFS settings, the sysctls of net.core, what ethtool shows of channels, rings, coalescing, features and
+# affinities, RPS and RFS settings, the sysctls of the receive path, what ethtool shows of channels, rings, coalescing, features and
 # RSS, and the counters, these twice, 10 s apart (--no-wait: once). No MAC or IP address and no host name is copied.
 # Without an INTERFACE every one that has a device behind it is taken. What could not be read is said on stderr and
 # listed in DIR/MISSING.
@@ -16,9 +16,11 @@ unset CDPATH
 
 ROOT=${COLLECT_ROOT-} # for a /proc and /sys that stand elsewhere
 
-SYSCTLS='busy_poll busy_read dev_weight dev_weight_rx_bias dev_weight_tx_bias flow_limit_cpu_bitmap flow_limit_table_len
-gro_normal_batch netdev_budget netdev_budget_usecs netdev_max_backlog netdev_tstamp_prequeue rmem_default rmem_max
-rps_default_mask rps_sock_flow_entries'
+SYSCTLS='core/busy_poll core/busy_read core/dev_weight core/dev_weight_rx_bias core/dev_weight_tx_bias
+core/flow_limit_cpu_bitmap core/flow_limit_table_len core/gro_normal_batch core/netdev_budget core/netdev_budget_usecs
+core/netdev_max_backlog core/netdev_tstamp_prequeue core/rmem_default core/rmem_max core/rps_default_mask
+core/rps_sock_flow_entries ipv4/tcp_rmem ipv4/ipfrag_low_thresh ipv4/ipfrag_high_thresh ipv4/ipfrag_time
+ipv4/ipfrag_max_dist ipv6/ip6frag_low_thresh ipv6/ip6frag_high_thresh ipv6/ip6frag_time'
 CPU_LISTS='possible present online isolated'
 DEVICE_FILES='mtu speed gro_flush_timeout napi_defer_hard_irqs threaded'
 COUNTERS='stat softirqs interrupts uptime net/softnet_stat net/dev net/snmp net/netstat'
@@ -186,7 +188,7 @@ for path in "$ROOT/sys/devices/system/node"/node[0-9]*; do
     copy "sys/devices/system/node/${path##*/}/cpulist"
 done
 for name in $SYSCTLS; do
-    copy "proc/sys/net/core/$name"
+    copy "proc/sys/net/$name"
 done
 copy proc/sys/kernel/osrelease
 copy_hz
