@@ -87,7 +87,7 @@ class Arrivals:
             # Nothing there for longer than a chunk: be back just before the next frame.
             self.generated_ns = next_ns - 1
             return
-        frames = self._wire.fill(target_ns)
+        frames = self._wire.fill(target_ns, min(ring.looked_ns for ring in self._rings))
         if self.trace is not None:
             self.trace.generated(frames)
         self.generated_ns = target_ns
@@ -175,15 +175,25 @@ class Arrivals:
         """Settings have changed: decide again on all frames that have not arrived."""
         self._steering.forget()
         self._plain.clear()
-        frames = [skb for skb, _ in self._refused]
-        self._refused.clear()
+        frames = self._withdraw(-1)
+        self._use_mtu()
+        self._steer(frames)
+
+    def take_back(self, after_ns: int) -> list[Skb]:
+        """Frames that arrive later than `after_ns` are no longer on their way. Returns them as the wire gave them."""
+        frames = self._withdraw(after_ns)
+        self.generated_ns = after_ns
+        return frames
+
+    def _withdraw(self, after_ns: int) -> list[Skb]:
+        frames = [skb for skb, _ in self._refused if skb.arrived_ns > after_ns]
+        self._refused = [one for one in self._refused if one[0].arrived_ns <= after_ns]
         for ring in self._rings:
-            frames += ring.withdraw_pending()
+            frames += ring.withdraw_pending(after_ns)
         frames.sort(key=_number)
         for skb in frames:
             self._steering.undo_odd(skb)
-        self._use_mtu()
-        self._steer(frames)
+        return frames
 
     def _use_mtu(self) -> None:
         if self._dev.mtu <= MTU_STANDARD_MAX:

@@ -32,8 +32,9 @@ from nic.vector import Irq, MsixVector, VectorMatrix
 
 if TYPE_CHECKING:
     from cpus.cpu import Cpu
+    from emu.skb import Skb
     from nic.rss import Rss
-    from nic.wire import Wire
+    from nic.wire import Source, Wire
     from softirq.device import NetDevice
     from softirq.net import Net
 
@@ -233,6 +234,19 @@ class Nic(Actor):
         self.advance(now_ns)
         change()
         self.arrivals.steer_anew()
+        for vector in self.vectors:
+            self._send_anew(vector, now_ns)
+
+    def change_sources(self, change: Callable[[int, list[list[Skb]]], list[Source]]) -> None:
+        """Put other sources on the wire. Nothing that anybody has seen arrive is touched.
+
+        `change` is told from when on, in ns, and for each source the frames that it gave for later times; it returns the
+        new sources, which begin with what becomes of these. Whatever it raises comes out, and then nothing has changed.
+        """
+        now_ns = self.clock.now_ns
+        self.advance(now_ns)
+        from_ns = max(now_ns, *(ring.looked_ns for ring in self.rings))
+        self.wire.change_sources(from_ns, self.arrivals.take_back(from_ns), lambda given: change(from_ns, given))
         for vector in self.vectors:
             self._send_anew(vector, now_ns)
 

@@ -66,6 +66,7 @@ class RxRing:
         "head",
         "index",
         "ledger",
+        "looked_ns",
         "next_to_use",
         "peak",
         "polled",
@@ -104,6 +105,8 @@ class RxRing:
         self.events: EventLog | None = None
         """Where the machine notes that the ring overflows."""
         self.refused_ns = -QUIET_NS - 1
+        self.looked_ns = -1
+        """Up to here somebody has seen what arrived."""
         self.polled = 0
         self.polled_bytes = 0
         self.peak = 0
@@ -132,6 +135,8 @@ class RxRing:
 
         Returns the frames in the ring. A frame counts as arrived from here on.
         """
+        if until_ns > self.looked_ns:
+            self.looked_ns = until_ns
         frames = self.frames
         tail = self.tail
         count = len(frames)
@@ -227,10 +232,11 @@ class RxRing:
         frames = self.frames
         return frames[self.head].arrived_ns if self.head < len(frames) else NEVER
 
-    def withdraw_pending(self) -> list[Skb]:
-        """Take back the frames that have not arrived, to steer them anew."""
-        pending = self.frames[self.tail :]
-        del self.frames[self.tail :]
+    def withdraw_pending(self, after_ns: int = -1) -> list[Skb]:
+        """Take back the frames that have not arrived, and will not by `after_ns`, to steer them anew."""
+        start = bisect_right(self.frames, after_ns, self.tail, key=_arrived_ns)
+        pending = self.frames[start:]
+        del self.frames[start:]
         return pending
 
     def use_buffers(self, buffer_bytes: int, frame_bytes_max: int) -> None:

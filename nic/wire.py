@@ -8,6 +8,7 @@ A frame is on the wire when a source gave it; it counts as arrived in the ledger
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Protocol
 
@@ -42,14 +43,26 @@ class Wire:
         self.generated_frames = 0
         self._first_number = first_number
         self._given_until_ns = -1
+        self._given: list[tuple[int, list[tuple[int, list[int]]]]] = []
+        """Of several sources, what nobody may have seen yet: (end of a chunk, [(source, times of its frames)])."""
 
-    def fill(self, until_ns: int) -> list[Skb]:
-        """All frames of all sources up to `until_ns` that were not given yet, numbered, in order."""
+    def fill(self, until_ns: int, seen_ns: int = -1) -> list[Skb]:
+        """All frames of all sources up to `until_ns` that were not given yet, numbered, in order.
+
+        Those up to `seen_ns` will not come back through `change_sources`.
+        """
         frames: list[Skb] = []
         parts = 0
-        for source in self.sources:
+        if len(self.sources) > 1:
+            given = self._given
+            while given and given[0][0] <= seen_ns:
+                del given[0]
+            given.append((until_ns, []))
+        for index, source in enumerate(self.sources):
             part = source.fill(until_ns)
             if part:
+                if len(self.sources) > 1:
+                    self._given[-1][1].append((index, [skb.arrived_ns for skb in part]))
                 frames = part if not parts else frames + part
                 parts += 1
         if parts > 1:
@@ -66,6 +79,28 @@ class Wire:
         if until_ns > self._given_until_ns:
             self._given_until_ns = until_ns
         return frames
+
+    def change_sources(self, from_ns: int, back: list[Skb], change: Callable[[list[list[Skb]]], list[Source]]) -> None:
+        """Let `change` make new sources for the time after `from_ns`, out of what each had given for it: all of `back`, in order."""
+        shares: list[list[Skb]] = [[] for _ in self.sources]
+        if len(self.sources) == 1:
+            shares[0] = list(back)
+        elif back:
+            times = [
+                (at_ns, index)
+                for _, parts in self._given
+                for index, given in parts
+                for at_ns in given
+                if at_ns > from_ns
+            ]
+            times.sort()
+            for skb, (at_ns, index) in zip(back, times, strict=True):
+                assert skb.arrived_ns == at_ns, f"frame {skb.number} was given for another time than {at_ns} ns"
+                shares[index].append(skb)
+        self.sources = change(shares)
+        self._given.clear()
+        self.generated_frames -= len(back)
+        self._given_until_ns = min(self._given_until_ns, from_ns)
 
     def next_ns(self) -> int:
         """When the next frame that was not given yet arrives, `NEVER` when all sources are exhausted."""

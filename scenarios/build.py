@@ -32,6 +32,7 @@ from scenarios.flows import FlowSet
 from scenarios.machine import Machine
 from scenarios.origin import Origin, SettingPath
 from scenarios.playback import Playback, Recording, load_recording
+from scenarios.rate import Rates
 from scenarios.schema import Capture, Scenario, Traffic
 from scenarios.sizes import FixedSize, Sizes, WeightedSizes, named_sizes
 from scenarios.sockets import open_applications
@@ -104,6 +105,7 @@ def build(scenario: Scenario, origin: Origin, seed: int, machine_class: type[Mac
     model_name = f"softnet CPU of the cost profile {profile.name} @ {profile.clock_ghz:.2f}GHz"
     topology.contribute_cpuinfo(machine.tree, machine.cpus, model_name, profile.clock_ghz)
     commands = Commands(machine.tree)
+    Rates(scenario, nic).register(commands)
     _apply_settings(scenario, origin, commands)
     threads = open_applications(scenario, machine, stack, recording)
     user = User(machine.user_rank, machine.clock, commands)

@@ -123,6 +123,9 @@ LINES = (
     "echo 0 > /sys/devices/system/cpu/cpu2/online",
     "echo 1 > /sys/devices/system/cpu/cpu2/online",
     "cat /proc/net/softnet_stat",
+    "rate traffic0 2x",
+    "rate traffic0 0x",
+    "rate second 30x",
 )
 
 
@@ -147,7 +150,7 @@ def play_live(lines: list[str], pauses: list[int], seed: int) -> Built:
     return built
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(LINES), st.integers(0, 60)), min_size=1, max_size=6),
     st.integers(0, 1000),
