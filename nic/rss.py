@@ -92,10 +92,10 @@ class Rss:
                 raise ControlError(EINVAL, f"queue {queue} in the indirection table: the device has {self.queues}")
         self.indirection = list(table)
 
-    def classify(self, hdr: Headers) -> tuple[int, int, int]:
-        """(hash, kind of the hash, queue) of a frame. Not IP, or nothing to hash: (0, HASH_NONE, 0)."""
+    def inputs(self, hdr: Headers) -> tuple[str, bytes, int]:
+        """(field letters, the bytes that are hashed, kind of the hash) of a frame. Not IP: ("", b"", HASH_NONE)."""
         if not hdr.ip_header_whole:
-            return 0, HASH_NONE, 0
+            return "", b"", HASH_NONE
         kind = HASH_L3
         fields = "sd"
         # A header that is a fragment's, or is not whole, gives no ports; `header_bytes` tells that one was found.
@@ -117,6 +117,13 @@ class Rss:
             data += hdr.dport.to_bytes(2, "big")
         if kind == HASH_L4 and not self.kind_by_packet_type and not ("f" in fields or "n" in fields):
             kind = HASH_L3
+        return fields, data, kind
+
+    def classify(self, hdr: Headers) -> tuple[int, int, int]:
+        """(hash, kind of the hash, queue) of a frame. Not IP, or nothing to hash: (0, HASH_NONE, 0)."""
+        _, data, kind = self.inputs(hdr)
+        if kind == HASH_NONE:
+            return 0, HASH_NONE, 0
         value = self._toeplitz.hash(data)
         queue = self.indirection[value & (len(self.indirection) - 1)]
         # A driver takes a hash of 0 for none.

@@ -23,6 +23,7 @@ from scenarios.commands.export import export
 from scenarios.commands.listing import list_scenarios
 from scenarios.commands.mask import mask
 from scenarios.commands.run import run
+from scenarios.commands.why import why
 
 EXIT_OK: Final = 0
 EXIT_USAGE: Final = 2
@@ -72,6 +73,7 @@ app.command(mask)
 app.command(compare)
 app.command(export)
 app.command(collect)
+app.command(why)
 app.command(conform)
 
 
