@@ -75,7 +75,7 @@ class PollTrace:
         raise NotImplementedError
 
     def polled(self, sd: Any, napi: Any, work: int) -> None:
-        """That poll is over."""
+        """That poll is over: what its posts caused is paid, interrupts that came meanwhile were taken."""
         raise NotImplementedError
 
     def squeezed(self, sd: Any, cause: str, budget_left: int, left: list[str]) -> None:

@@ -68,9 +68,9 @@ async def net_rx_action(sd: SoftnetData) -> None:
         if trace is not None:
             trace.polling(sd, napi)
         work = await napi_poll(sd, napi, repoll)
+        await cpu.interruptible()
         if trace is not None:
             trace.polled(sd, napi, work)
-        await cpu.interruptible()
         net.latencies.fold_if_full()
         budget -= work
         out_of_time = jiffies.at(cpu.local_now_ns) >= time_limit

@@ -65,9 +65,9 @@ async def napi_threaded_poll(net: Net, napi: Napi, cpu: Cpu) -> bool:
     if trace is not None:
         trace.polling(sd, napi)
     work = await napi_poll(sd, napi, repoll)
+    await cpu.interruptible()
     if trace is not None:
         trace.polled(sd, napi, work)
-    await cpu.interruptible()
     sd.in_napi_threaded_poll = False
     net.latencies.fold_if_full()
     if sd.rps_ipi_list:

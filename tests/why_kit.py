@@ -24,7 +24,7 @@ def record(
     built = play(
         text, seed, TracedMachine, writes=writes, prepare=lambda built: recorders.append(Recorder(built, wants))
     )
-    now_ns = built.machine.clock.now_ns
+    now_ns = built.machine.clock.reached_ns
     return built, {
         story.number + 1: told(built, story) for story in recorders[0].stories.values() if story.arrived_ns <= now_ns
     }

@@ -64,6 +64,10 @@ def why(
     if reason is not None and drop is None:
         raise ConfigError("--reason: it goes with --drop")
     with before_the_run():
+        from pathlib import Path
+
+        from scenarios.output import open_output
+
         opened = given.open(what)
         check_output(output, "--output")
         from scenarios.why.ask import Case
@@ -76,12 +80,8 @@ def why(
         import msgspec
 
         text = msgspec.json.format(msgspec.json.encode(answer, order="deterministic"), indent=2).decode() + "\n"
-    if output in (None, "-"):
-        print(text, end="")
-    else:
-        from pathlib import Path
-
-        Path(str(output)).write_text(text, encoding="utf-8")
+    with open_output(None if output is None else Path(output)) as out:
+        out.write(text)
     return 0
 
 

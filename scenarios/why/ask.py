@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import trio
+from msgspec import structs
 
 from emu.dropreason import DropReason
 from emu.errors import ConfigError
@@ -48,7 +49,8 @@ def run(built: Built, scope: trio.CancelScope) -> bool:
     trio.run(main, restrict_keyboard_interrupt_to_checkpoints=True)
     if scope.cancelled_caught:
         return False
-    now_ns = built.machine.clock.now_ns
+    built.user.finish()
+    now_ns = built.machine.clock.reached_ns
     built.nic.advance(now_ns)
     built.machine.ledger.check(now_ns)
     return True
@@ -76,14 +78,9 @@ def told(built: Built, story: Story) -> PacketStory:
     end = story.end
     stages = list(story.stages)
     if end is None:
-        now_ns = max(built.machine.clock.now_ns, story.since_ns)
+        now_ns = max(built.machine.clock.reached_ns, story.since_ns)
         stages.append(Stage(story.state, story.since_ns, now_ns, story.waits_on))
         end = End(HELD, now_ns, story.waits_on, story.state, f"the run ends, and it is held in: {story.state}")
-    with_holders: list[Stage] = []
-    for stage in stages:
-        cpu = None if stage.cpu is None else built.machine.cpus[stage.cpu]
-        holders = cpu.log.holders(stage.begin_ns, stage.end_ns) if isinstance(cpu, TracedCpu) else []
-        with_holders.append(Stage(stage.name, stage.begin_ns, stage.end_ns, stage.cpu, holders))
     return PacketStory(
         packet=story.number + 1,
         flow=story.flow,
@@ -91,9 +88,17 @@ def told(built: Built, story: Story) -> PacketStory:
         arrived_ns=story.arrived_ns,
         frames=story.frames,
         steps=sorted(story.steps, key=lambda step: step.at_ns),
-        stages=with_holders,
+        stages=[_with_holders(built, stage) for stage in stages],
         end=end,
+        behind=None if story.behind is None else _with_holders(built, story.behind),
     )
+
+
+def _with_holders(built: Built, stage: Stage) -> Stage:
+    cpu = None if stage.cpu is None else built.machine.cpus[stage.cpu]
+    if not isinstance(cpu, TracedCpu):
+        return stage
+    return structs.replace(stage, holders=cpu.log.holders(stage.begin_ns, stage.end_ns))
 
 
 def dropped_packet(case: Case, drop: int, reason: str | None = None) -> int:
@@ -171,7 +176,7 @@ def ask_flow(case: Case, flow: str) -> FlowStory:
     built = case.build()
     recorder = Recorder(built, lambda skb: wanted.matches(skb.hdr))
     run(built, trio.CancelScope())
-    now_ns = built.machine.clock.now_ns
+    now_ns = built.machine.clock.reached_ns
     stories = [story for story in recorder.stories.values() if story.end is not None or story.arrived_ns <= now_ns]
     if not stories:
         raise ConfigError(f"--flow {flow!r}: no packet of it arrives in this run{nearest_flow(case.build(), wanted)}")

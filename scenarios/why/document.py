@@ -75,6 +75,8 @@ class PacketStory(Struct, frozen=True):
     steps: list[Step]
     stages: list[Stage]
     end: End
+    behind: Stage | None = None
+    """Of a packet that a full queue refused: who had the CPU that empties it since the oldest in it came."""
 
     @property
     def total_ns(self) -> int:

@@ -92,7 +92,7 @@ def nearest_flow(built: Built, wanted: FlowTuple) -> str:
 
 def flow_story(built: Built, stories: list[Story]) -> FlowStory:
     """The flow that `stories` are of, in the order of the wire."""
-    now_ns = built.machine.clock.now_ns
+    now_ns = built.machine.clock.reached_ns
     lines = [_line(story, now_ns) for story in stories]
     accounts: dict[str, int] = {}
     for line in lines:

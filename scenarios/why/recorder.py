@@ -19,10 +19,10 @@ from emu.skb import Skb
 from emu.trace import PacketTrace, PollTrace, frame_numbers, packet_number
 from netstack.sock import Socket
 from netstack.tcp_sink import TcpSink
-from netstack.udp_sock import UdpSink
+from netstack.udp_sock import UdpSink, UdpSocket
 from nic.ring import MAX_DESCRIPTORS
 from nic.vector import Irq, MsixVector
-from scenarios.why.document import CONSUMED, DROPPED, READ, Value
+from scenarios.why.document import CONSUMED, DROPPED, READ, Stage, Value
 from scenarios.why.formulas import (
     flow_entry,
     flow_limit_words,
@@ -32,7 +32,15 @@ from scenarios.why.formulas import (
 )
 from scenarios.why.holders import TracedCpu
 from scenarios.why.machine import TracedClock
-from scenarios.why.sockets import PLAIN_REASONS, SocketState, drop_words, place_in, sleeper_name, socket_state
+from scenarios.why.sockets import (
+    PLAIN_REASONS,
+    SocketState,
+    drop_words,
+    place_in,
+    reader_of,
+    sleeper_name,
+    socket_state,
+)
 from scenarios.why.story import Story
 from softirq.backlog import Backlog, RpsIpi
 from softirq.demux import netif_receive_skb
@@ -277,7 +285,7 @@ class Recorder(PacketTrace, PollTrace):
                 continue
             cause = "at the end of the poll"
             if self._receiving is not None:
-                cause = f"as packet {packet_number(self._receiving)} filled it"
+                cause = f"when packet {packet_number(self._receiving)} came"
             shared = f", merged of {skb.frames} frames" if skb.frames > 1 else ""
             story.step(
                 now_ns,
@@ -484,8 +492,10 @@ class Recorder(PacketTrace, PollTrace):
         now_ns, cpu = self._now()
         if reason.name.startswith("NIC_"):
             now_ns, cpu = skb.arrived_ns, None
-        text, values = self._drop_words(skb, reason, riders)
+        behind = self._behind(skb, reason, now_ns)
+        text, values = self._drop_words(skb, reason)
         for story in riders:
+            story.behind = behind
             if story.state == RING and cpu is None:
                 queue = self._ring_of(skb)
                 if reason is DropReason.NIC_RING_FULL and queue >= 0:
@@ -502,7 +512,26 @@ class Recorder(PacketTrace, PollTrace):
                 return ring.index
         return self._built.nic.rss.classify(skb.hdr)[2]
 
-    def _drop_words(self, skb: Skb, reason: DropReason, riders: list[Story]) -> tuple[str, dict[str, Value]]:
+    def _behind(self, skb: Skb, reason: DropReason, now_ns: int) -> Stage | None:
+        """The full queue that refuses `skb`: since when its oldest packet is in it, and the CPU that empties it."""
+        if reason is DropReason.NIC_RING_FULL:
+            ring = self._built.nic.rings[self._ring_of(skb)]
+            vector = next(vector for vector in self._built.nic.vectors if ring in vector.rings)
+            return (
+                Stage(f"rx-{ring.index}", ring.frames[ring.head].arrived_ns, now_ns, vector.cpu) if ring.fill else None
+            )
+        if self._deciding is None:
+            return None
+        port = self._deciding[2]
+        if isinstance(port, Backlog):
+            oldest = port.process_queue or port.input_pkt_queue
+            return Stage(port.name, oldest[0].stage_ns, now_ns, port.sd.index) if oldest else None
+        if isinstance(port, UdpSocket) and port.queue and reason is DropReason.SOCKET_RCVBUFF:
+            reader = reader_of(port, self._built.threads)
+            return None if reader is None else Stage(port.name, port.queue[0].stage_ns, now_ns, reader.cpu.index)
+        return None
+
+    def _drop_words(self, skb: Skb, reason: DropReason) -> tuple[str, dict[str, Value]]:
         if reason is DropReason.NIC_RING_FULL:
             ring = self._built.nic.rings[self._ring_of(skb)]
             values: dict[str, Value] = {

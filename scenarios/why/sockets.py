@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
+from cpus.process import Process
 from emu.dropreason import DropReason
 from emu.skb import Skb
 from netstack.sock import Socket
 from netstack.tcp_listener import TcpListener
 from netstack.tcp_sock import BACKLOG_EXTRA_BYTES, TCP_SNDBUF_BYTES, TcpSocket
 from netstack.udp_sock import UdpSocket
+from scenarios.applications import AppThread, BusyReader, EpollReader, Reader
 from scenarios.why.document import Value
 
 SocketState = dict[str, Value]
@@ -67,6 +70,18 @@ def sleeper_name(sock: Socket) -> str:
         return sock.sleepers[0].name
     epoll = sock.epoll
     return epoll.sleeper.name if epoll is not None and epoll.sleeper is not None else ""
+
+
+def reader_of(sock: Socket, threads: Iterable[AppThread]) -> Process | None:
+    """The first thread that reads `sock`, None if it is not known."""
+    for thread in threads:
+        if isinstance(thread, Reader | BusyReader):
+            read: object = thread.receiver
+            if read is sock:
+                return thread.process
+        elif isinstance(thread, EpollReader) and thread.epoll is sock.epoll:
+            return thread.process
+    return None
 
 
 def drop_words(sock: Socket, skb: Skb, reason: DropReason, before: SocketState) -> str:

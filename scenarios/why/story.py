@@ -12,6 +12,7 @@ class Story:
 
     __slots__ = (
         "arrived_ns",
+        "behind",
         "end",
         "flow",
         "frames",
@@ -47,6 +48,8 @@ class Story:
         self.steps = [Step(skb.arrived_ns, None, "wire", f"{skb.wire_bytes} bytes, the last bit has passed")]
         self.stages: list[Stage] = []
         self.end: End | None = None
+        self.behind: Stage | None = None
+        """The full queue that refused it, since its oldest packet came, and the CPU that empties it."""
 
     def step(
         self, at_ns: int, cpu: int | None, function: str, text: str, values: dict[str, Value] | None = None

@@ -23,10 +23,17 @@ def packet_lines(story: PacketStory) -> list[str]:
     for stage in story.stages:
         lines.append(_stage_line(stage))
     lines.append(f"{'in all':10} {'':8} {story.total_ns:15,}")
+    if story.behind is not None:
+        waited = f"{story.behind.end_ns - story.behind.begin_ns:,} ns"
+        lines += ["", f"CPU {story.behind.cpu} empties {story.behind.name}; since the oldest there came, {waited}:"]
+        lines.append(f"  {_held(story.behind)}")
     end = story.end
-    cpu = "" if end.cpu is None else f" on CPU {end.cpu}"
-    how = f"dropped, {end.reason}: {end.text}" if end.account == DROPPED else end.text
-    lines += ["", f"end: {how}{cpu}, {story.total_ns:,} ns after its last bit was on the wire"]
+    when = f"{story.total_ns:,} ns after its last bit was on the wire"
+    if end.account == DROPPED:
+        lines += ["", f"end: dropped {when}, {end.reason}: {end.text}"]
+    else:
+        cpu = "" if end.cpu is None else f" on CPU {end.cpu}"
+        lines += ["", f"end: {end.text}{cpu}, {when}"]
     return lines
 
 
@@ -42,10 +49,13 @@ def step_lines(steps: list[Step], origin_ns: int) -> list[str]:
 
 def _stage_line(stage: Stage) -> str:
     cpu = "" if stage.cpu is None else f"CPU {stage.cpu}"
-    held = ", ".join(
+    return f"{stage.name:10} {cpu:8} {stage.end_ns - stage.begin_ns:15,}  {_held(stage)}".rstrip()
+
+
+def _held(stage: Stage) -> str:
+    return ", ".join(
         f"{holder.ns:,} {holder.account}" + (f" ({holder.who})" if holder.who else "") for holder in stage.holders
     )
-    return f"{stage.name:10} {cpu:8} {stage.end_ns - stage.begin_ns:15,}  {held}".rstrip()
 
 
 def squeeze_lines(story: SqueezeStory) -> list[str]:
