@@ -14,7 +14,7 @@ NIC ask for a turn of its own, at the end of what is generated.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from errno import EINVAL
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,14 +41,24 @@ if TYPE_CHECKING:
 MTU_MIN: Final = 68
 MTU_MAX: Final = 9702
 
+FIRST_IRQ: Final = 32
+
 CHECKPOINT_TURNS: Final = 32
 """Turns the NIC may run on without suspending before it gives trio a checkpoint."""
+
+
+def irq_number(index: int, irqs: Sequence[int] = ()) -> int:
+    """The interrupt number of vector `index` of a device whose first vectors have `irqs`."""
+    if index < len(irqs):
+        return irqs[index]
+    return max(irqs, default=FIRST_IRQ - 1) + 1 + index - len(irqs)
 
 
 class Nic(Actor):
     """A device `dev` on `wire`, with one ring per queue of `dev` and `vectors` vectors (default: one per queue).
 
-    `net.softnet` and `cpus` are complete when it is built. Interrupt numbers count up from `first_irq`.
+    `net.softnet` and `cpus` are complete when it is built. `irqs` are the interrupt numbers of its first vectors; further ones count
+    up from there, and from 32 without any.
     Raises ConfigError for an impossible number of vectors or descriptors.
     """
 
@@ -67,7 +77,7 @@ class Nic(Actor):
         rx_usecs: int = DEFAULT_RX_USECS,
         adaptive_rx: bool = True,
         node: int = 0,
-        first_irq: int = 32,
+        irqs: Sequence[int] = (),
         bus_info: str = "0000:01:00.0",
     ) -> None:
         super().__init__(dev.name, rank)
@@ -86,7 +96,7 @@ class Nic(Actor):
         for ring in self.rings:
             ring.events = net.events
         self.vectors = [
-            MsixVector(index, first_irq + index, dev.name, net, matrix, Moderation(rx_usecs, adaptive_rx))
+            MsixVector(index, irq_number(index, irqs), dev.name, net, matrix, Moderation(rx_usecs, adaptive_rx))
             for index in range(count)
         ]
         first = 0

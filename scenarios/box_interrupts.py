@@ -93,7 +93,7 @@ def read_interrupts(files: BoxFiles) -> list[InterruptRow]:
         first, *sharing = described.split(",")
         before, _, last = first.strip().rpartition(" ")
         names = (last, *(name.strip() for name in sharing))
-        rows.append(InterruptRow(int(label), before, tuple(name for name in names if name)))
+        rows.append(InterruptRow(int(label), before.rstrip(), tuple(name for name in names if name)))
     return rows
 
 
@@ -120,11 +120,13 @@ def receive_interrupts(
         # One interrupt for all of the device is called as the interface.
         found = [(0, row.irq, name) for row in rows for name in row.names if name == interface]
     by_queue: dict[int, int] = {}
+    taken: set[int] = set()
     halved = any(_UPPER_HALF.search(name) for _, _, name in found)
     first = (max(queue for queue, _, _ in found) + 1) // 2 if halved else 0
     for queue, irq, _ in sorted(found):
-        if queue >= first:
-            by_queue.setdefault(queue - first, irq)
+        if queue >= first and irq not in taken and queue - first not in by_queue:
+            by_queue[queue - first] = irq
+            taken.add(irq)
     # A driver may count its queues from 1 (e1000e's, igb's) or leave one out: the order is what holds.
     return FoundInterrupts(tuple(ReceiveInterrupt(n, by_queue[queue]) for n, queue in enumerate(sorted(by_queue))))
 

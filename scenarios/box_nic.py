@@ -19,8 +19,6 @@ from scenarios.checks import RSS_KEY_BYTES
 from scenarios.schema import MAX_QUEUES
 
 NET: Final = "sys/class/net"
-FIRST_IRQ: Final = 32
-"""The interrupt number of vector 0 here."""
 MIN_RING: Final = 64
 MAX_RING: Final = 8160
 RING_STEP: Final = 32
@@ -131,12 +129,15 @@ def _read_vectors(
     vectors = _told(wanted, "vectors") or (len(irq_of) if shared else queues)
     into.put("nic", "vectors", vectors, "proc/interrupts")
     into.is_about.append(f"{vectors} vector{'s' * (vectors > 1)}")
+    del irq_of[vectors:]
+    if irq_of:
+        into.put("nic", "irqs", irq_of, "proc/interrupts")
     if is_told:
         return
     if not irq_of:
         into.assumed.append(f"vectors spread over the CPUs (proc/interrupts tells none of {interface})")
     affinity: list[str] = []
-    for vector, irq in enumerate(irq_of[:vectors]):
+    for vector, irq in enumerate(irq_of):
         set_to, effective = _affinity(files, cpus, irq)
         if not effective:
             effective = 1 << cpus.spread(vector)
@@ -144,8 +145,8 @@ def _read_vectors(
         affinity.append(cpus.shown(effective))
         if set_to and set_to != effective:
             # Written once it is on its CPU, a wider mask leaves it there.
-            path = f"/proc/irq/{FIRST_IRQ + vector}/smp_affinity_list"
-            into.put("set", path, cpus.shown(set_to), f"proc/irq/{irq}/smp_affinity_list")
+            path = f"proc/irq/{irq}/smp_affinity_list"
+            into.put("set", f"/{path}", cpus.shown(set_to), path)
     affinity += [str(cpus.spread(vector)) for vector in range(len(affinity), vectors)]
     into.put("nic", "affinity", affinity, f"proc/irq/{irq_of[0]}" if irq_of else "proc/interrupts")
 

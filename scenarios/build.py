@@ -152,6 +152,7 @@ def _build_nic(
         rx_usecs=wanted.rx_usecs,
         adaptive_rx=wanted.adaptive_rx,
         node=wanted.node,
+        irqs=wanted.irqs,
     )
     for index, mask in enumerate(vector_masks(scenario)):
         try:

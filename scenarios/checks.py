@@ -76,6 +76,8 @@ def _nic(scenario: Scenario) -> Iterator[Finding]:
         yield ("nic", "name"), f"{nic.name} {words}: write another name, such as eth0"
     if vectors > queues:
         yield ("nic", "vectors"), f"{vectors} vectors, but only {queues} queues: write at most one a queue"
+    if len(set(nic.irqs)) < len(nic.irqs):
+        yield ("nic", "irqs"), "a number is given to two vectors"
     if nic.ring % 32:
         below = nic.ring - nic.ring % 32
         yield ("nic", "ring"), f"{nic.ring} is no multiple of 32: write {below} or {min(below + 32, 8160)}"

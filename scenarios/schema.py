@@ -33,6 +33,7 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 CpuSet = Annotated[str, Meta(min_length=1, max_length=1024, description='a CPU list such as "0-3,8"')]
 """A CPU list (`0-3,8`), or a hexadecimal mask behind `0x` (`0xff,00000000`)."""
 CpuNumber = Annotated[int, Meta(ge=0, le=MAX_CPUS - 1, description="a CPU number")]
+IrqNumber = Annotated[int, Meta(ge=1, le=99_999_999, description="an interrupt number")]
 FrameSize = Annotated[int, Meta(ge=MIN_SIZE_BYTES, le=MAX_FRAME_SIZE_BYTES)]
 """Bytes of an Ethernet frame with its 4 bytes of FCS."""
 Weight = Annotated[float, Meta(ge=0, le=1_000_000)]
@@ -121,6 +122,8 @@ class Nic(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
     """RX queues (`ethtool -L combined`); one per CPU if None."""
     vectors: Annotated[int, Meta(ge=1, le=MAX_QUEUES)] | None = None
     """MSI-X vectors, at most one per queue; queue q is on vector q mod vectors. One per queue if None."""
+    irqs: Annotated[tuple[IrqNumber, ...], Meta(max_length=MAX_QUEUES)] = ()
+    """Interrupt numbers of the first vectors, each once; those of others count up from there, and from 32 without any."""
     ring: Annotated[int, Meta(ge=64, le=8160)] = 2048
     """RX descriptors a queue (`ethtool -G rx`), a multiple of 32."""
     rx_usecs: Annotated[int, Meta(ge=0, le=8160)] = 50

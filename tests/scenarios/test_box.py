@@ -42,6 +42,8 @@ def test_nodes_that_are_dealt_in_turn_stay_so() -> None:
 def test_vectors_are_on_the_cpus_that_they_really_interrupt() -> None:
     built = machine_of(BOXES / "ice")
     assert [vector.cpu for vector in built.nic.vectors] == [1, 3, 5, 7, 1, 3, 5, 7]
+    assert [vector.irq for vector in built.nic.vectors] == list(range(121, 129))
+    assert built.machine.tree.read("/proc/irq/121/smp_affinity_list") == "1\n"
     assert built.nic.vectors[3].affinity == 1 << 7
     assert built.nic.vectors[4].affinity == 0xFFFF  # as set; that CPU 1 has it is what the kernel made of it
 

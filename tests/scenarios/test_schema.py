@@ -209,3 +209,10 @@ def test_a_machine_shows_where_its_cpus_are() -> None:
     assert read("/sys/devices/system/cpu/isolated") == "3\n"
     assert read("/sys/class/net/eth0/device/numa_node") == "1\n"
     assert built.machine.net.settings.housekeeping == 0b0111
+
+
+def test_vectors_may_have_the_interrupt_numbers_of_a_server() -> None:
+    assert [vector.irq for vector in make("").nic.vectors] == [32, 33, 34, 35]
+    assert [vector.irq for vector in make("[nic]\nirqs = [121, 40]").nic.vectors] == [121, 40, 122, 123]
+    with pytest.raises(ConfigError, match=r"scenario.toml:2: nic.irqs: a number is given to two vectors"):
+        make("[nic]\nirqs = [121, 121]")
