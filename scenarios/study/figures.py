@@ -26,6 +26,8 @@ Better = Literal["higher", "lower", ""]
 READ: Final = "read"
 LOST: Final = "lost"
 LATENCY: Final = "latency"
+ALL_CPUS: Final = "all CPUs"
+"""100 % is one CPU's whole time."""
 BUSIEST: Final = "busiest"
 """The CPU with least idle time of a run. Which one it is may hang on the seed: means by CPU would hide that one has no time left."""
 PERCENTILES: Final = {"p50": 50.0, "p99": 99.0, "p99.9": 99.9}
@@ -59,7 +61,7 @@ def unit_of(name: str) -> Unit:
     if name.startswith(LATENCY):
         return "ns"
     first, _, last = name.partition("/")
-    if name == LOST or (first.startswith(("cpu", BUSIEST)) and last in ("busy", *_ACCOUNTS)):
+    if name == LOST or (first.startswith(("cpu", ALL_CPUS, BUSIEST)) and last in ("busy", *_ACCOUNTS)):
         return "%"
     return "/s"
 
@@ -111,7 +113,7 @@ def _cpus(found: Figures, start: Snapshot | None, end: Snapshot, seconds: float,
     for queue in end.queues:
         was = _queue(start, queue.index)
         ring_drops[queue.cpu] += queue.drops - (was.drops if was else 0)
-    found.update(dict.fromkeys((f"{BUSIEST}/{name}" for name in ("busy", *_LOSSES)), None))
+    found.update(dict.fromkeys((f"{ALL_CPUS}/busy", *(f"{BUSIEST}/{name}" for name in ("busy", *_LOSSES))), None))
     for cpu in end.cpus:
         was_cpu = before[cpu.index] if before else None
         parts = _parts_ns(cpu.accounts, was_cpu.accounts if was_cpu else None)
@@ -120,6 +122,7 @@ def _cpus(found: Figures, start: Snapshot | None, end: Snapshot, seconds: float,
             found[f"cpu{cpu.index}/{account}"] = 100 * part / length_ns
         found[f"cpu{cpu.index}/backlog drops"] = (cpu.dropped - (was_cpu.dropped if was_cpu else 0)) / seconds
         found[f"cpu{cpu.index}/ring drops"] = ring_drops[cpu.index] / seconds
+    found[f"{ALL_CPUS}/busy"] = sum(found[f"cpu{cpu.index}/busy"] or 0.0 for cpu in end.cpus)
     busiest = max(end.cpus, key=lambda cpu: (found[f"cpu{cpu.index}/busy"] or 0.0, -cpu.index)).index
     for name in ("busy", *_LOSSES):
         found[f"{BUSIEST}/{name}"] = found[f"cpu{busiest}/{name}"]

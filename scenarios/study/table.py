@@ -8,7 +8,7 @@ from typing import Final
 from monitor.lines import plain
 from monitor.numbers import duration, si
 from monitor.summary import table
-from scenarios.study.figures import BUSIEST, LATENCY
+from scenarios.study.figures import ALL_CPUS, BUSIEST, LATENCY
 from scenarios.study.paired import Paired
 from scenarios.study.verdict import is_visible, value
 
@@ -65,7 +65,7 @@ def _cpus(paired: Sequence[Paired]) -> list[str]:
                 and max(by[f"{cpu}/{account}"].a or 0, by[f"{cpu}/{account}"].b or 0) >= LEAST_BUSY_PERCENT
             ]
     if len(shown) > 1:
-        rows.insert(0, _row("busiest", by[f"{BUSIEST}/busy"]))
+        rows[:0] = [_row(name, by[f"{name}/busy"]) for name in (ALL_CPUS, BUSIEST)]
     lines = _section("CPUs, share of their time", rows)
     left = len(busy) - len(shown)
     if lines and left:
