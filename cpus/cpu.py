@@ -71,7 +71,14 @@ class Wakeup(Interrupt):
         if self.remote:
             cpu.resched_ipis += 1
             cpu.local_now_ns += cpu.costs.resched_ipi_ns
-        cpu.activate(self.process)
+        process = self.process
+        if not process.allowed >> cpu.index & 1 and not process.runnable and not process.finished:
+            # Its CPUs were changed while this was on its way; with none of them online it runs here all the same.
+            target = select_cpu(process, cpu.cpus, lambda _: False)
+            if process.allowed >> target.index & 1:
+                cpu.move_to(process, target)
+                return
+        cpu.activate(process)
 
 
 class Timer(Interrupt):

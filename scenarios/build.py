@@ -37,6 +37,7 @@ from scenarios.schema import Capture, Scenario, Traffic
 from scenarios.sizes import FixedSize, Sizes, WeightedSizes, named_sizes
 from scenarios.sockets import open_applications
 from scenarios.sources import Source, SyntheticSource, traffic_rng
+from scenarios.taskset import Taskset
 from scenarios.timing import ConstantRate, OnOff, Poisson, Timing
 from scenarios.user import User
 from softirq import controls as softirq_controls
@@ -108,6 +109,7 @@ def build(scenario: Scenario, origin: Origin, seed: int, machine_class: type[Mac
     Rates(scenario, nic).register(commands)
     _apply_settings(scenario, origin, commands)
     threads = open_applications(scenario, machine, stack, recording)
+    Taskset(machine, [thread.process for thread in threads]).register(commands)
     user = User(machine.user_rank, machine.clock, commands)
     machine.add(user)
     _schedule(scenario, origin, user)
