@@ -27,6 +27,10 @@ _IRQ: Final = "/proc/irq/"
 _BITMAP: Final = "/proc/sys/net/core/flow_limit_cpu_bitmap"
 _TABLE: Final = "/proc/sys/net/core/flow_limit_table_len"
 
+_FOR_NEW_SOCKETS: Final = frozenset(
+    f"{SYSCTL_ROOT}net/{name}" for name in ("core/rmem_default", "core/rmem_max", "ipv4/tcp_rmem")
+)
+
 FIND_IRQ: Final = (
     'irq() { awk -v name="$1" \'{ at = length($NF) - length(name) }'
     ' at >= 0 && substr($NF, at + 1) == name && (!at || substr($NF, at, 1) == "-")'
@@ -35,7 +39,7 @@ FIND_IRQ: Final = (
 """A shell function: number of the interrupt whose name is, or ends in, the word; drivers put their own name before it."""
 
 _FIXED: Final = {
-    "machine": ("cpus", "nodes", "rules", "hz", "costs", "clock_ghz", "prices"),
+    "machine": ("cpus", "nodes", "isolated", "rules", "hz", "costs", "clock_ghz", "prices"),
     "nic": ("name", "vectors", "speed_gbps", "weight", "node"),
 }
 """Keys that describe the server itself."""
@@ -46,9 +50,11 @@ class Settings:
     """All settings of a machine, before its first frame."""
 
     files: dict[str, str]
-    """Control file that can be read and written -> its text without the newline."""
-    irqs: dict[str, str]
-    """Directory of an interrupt -> the interrupt's name."""
+    """Control file that can be read and written -> its text without the newline; but for those of interrupts."""
+    affinity: dict[str, str]
+    """An interrupt's name -> its smp_affinity_list."""
+    irqs: dict[str, int]
+    """An interrupt's name -> its number, if it is the server's own and not ours."""
     nic: NicSettings
 
 
@@ -68,10 +74,12 @@ def settings_of(built: Built) -> Settings:
     files = {}
     for path in tree.paths():
         entry = tree.entry(path)
-        if entry.read is not None and entry.write is not None:
+        if entry.read is not None and entry.write is not None and not path.startswith(_IRQ):
             files[path] = entry.read().removesuffix("\n")
-    irqs = {f"{_IRQ}{vector.irq}": vector.name for vector in built.nic.vectors}
-    return Settings(files, irqs, nic_settings(built))
+    vectors = built.nic.vectors
+    affinity = {vector.name: tree.read(f"{_IRQ}{vector.irq}/smp_affinity_list").strip() for vector in vectors}
+    known = {vector.name: vector.irq for vector in vectors[: len(built.scenario.nic.irqs)]}
+    return Settings(files, affinity, known, nic_settings(built))
 
 
 def server_commands(a: Built, b: Built) -> ServerCommands:
@@ -90,33 +98,42 @@ def server_commands(a: Built, b: Built) -> ServerCommands:
 
 def _script(old: Settings, new: Settings) -> list[str]:
     """The lines of a script from `old` to `new`; empty when nothing differs."""
-    lines = [*nic_commands(old.nic, new.nic), *_file_commands(old, new)]
+    lines = [*nic_commands(old.nic, new.nic), *_affinity_commands(old, new), *_file_commands(old, new)]
     if not lines:
         return []
     head = ["set -eu"]
+    if any(_IRQ in line for line in lines):
+        head.append("# irqbalance, where it runs, would move the interrupts again.")
     if any("$(irq " in line for line in lines):
-        head += ["# irqbalance, where it runs, would move the interrupts again.", FIND_IRQ]
+        head.append(FIND_IRQ)
     return [*head, *lines]
+
+
+def _affinity_commands(old: Settings, new: Settings) -> Iterator[str]:
+    for name, cpus in new.affinity.items():
+        if cpus != old.affinity.get(name):
+            number = new.irqs.get(name, old.irqs.get(name))
+            # A number that is not known is the server's to give: it is looked up by the name.
+            path = f'"{_IRQ}$(irq {shlex.quote(name)})/' if number is None else f'"{_IRQ}{number}/'
+            yield f'echo {shlex.quote(cpus)} > {path}smp_affinity_list"'
 
 
 def _file_commands(old: Settings, new: Settings) -> Iterator[str]:
     changed = [path for path in new.files if _differs(path, old, new)]
     if _TABLE in changed and new.files[_BITMAP].strip("0,"):
         # A CPU keeps its table as long as its bit stays; only those whose bit appears get one of the new length.
-        yield _command(_BITMAP, "0", new)
+        yield _command(_BITMAP, "0")
         changed = [path for path in changed if path != _BITMAP] + [_BITMAP]
     elif _BITMAP in changed:
         changed.remove(_BITMAP)
         changed.append(_BITMAP)
     for path in changed:
-        if path.startswith(f"{SYSCTL_ROOT}net/core/rmem_"):
+        if path in _FOR_NEW_SOCKETS:
             yield "# holds for sockets opened afterwards: start the application anew"
-        yield _command(path, new.files[path], new)
+        yield _command(path, new.files[path])
 
 
 def _differs(path: str, old: Settings, new: Settings) -> bool:
-    if path.startswith(_IRQ) and not path.endswith("/smp_affinity_list"):
-        return False  # the same setting in another form
     was, now = old.files.get(path), new.files[path]
     if path.rpartition("/")[2] in MASK_FILES:
         return _mask(was) != _mask(now)
@@ -129,13 +146,9 @@ def _mask(text: str | None) -> int:
     return int(text.replace(",", ""), 16) if text else 0
 
 
-def _command(path: str, value: str, settings: Settings) -> str:
+def _command(path: str, value: str) -> str:
     if path.startswith(SYSCTL_ROOT):
-        return shlex.join(["sysctl", "-w", f"{sysctl_name(path)}={value}"])
-    directory, _, name = path.rpartition("/")
-    if directory in settings.irqs:
-        # The interrupt's number is the server's to give: it is looked up by its name.
-        return f'echo {shlex.quote(value)} > "{_IRQ}$(irq {shlex.quote(settings.irqs[directory])})/{name}"'
+        return shlex.join(["sysctl", "-w", f"{sysctl_name(path)}={' '.join(value.split())}"])
     return f"echo {shlex.quote(value)} > {shlex.quote(path)}"
 
 

@@ -117,6 +117,12 @@ def test_an_interrupt_is_looked_up_by_its_name_on_the_server(tmp_path: Path) -> 
     assert done.stdout.split() == ["40", "43"]
 
 
+def test_an_interrupt_whose_number_is_the_servers_own_is_written_by_number() -> None:
+    found = between(with_nic("queues = 2\nirqs = [57, 58]"), with_nic('queues = 2\nirqs = [57, 58]\naffinity = "0"'))
+    assert found.apply[-1] == 'echo 0 > "/proc/irq/58/smp_affinity_list"'
+    assert found.undo[-1] == 'echo 1 > "/proc/irq/58/smp_affinity_list"'
+
+
 def test_a_longer_flow_limit_table_is_made_by_taking_the_cpus_out_first() -> None:
     on = '[set]\n"net.core.flow_limit_table_len" = {}\n"net.core.flow_limit_cpu_bitmap" = 3'
     found = between(text(more=on.format(4096)), text(more=on.format(8192)))
