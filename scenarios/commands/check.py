@@ -1,5 +1,6 @@
 """`softnet check`: everything of a run but the run."""
 
+import sys
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -28,6 +29,8 @@ def check(file: Annotated[str, Parameter(name="FILE")], /) -> int:
         _count(sources, "source"),
         _count(len(scenario.app), "application"),
     ]
+    for note in loaded.origin.notes:
+        print(note, file=sys.stderr)
     print(f"{loaded.origin.name}: fine ({', '.join(parts)}, rules {scenario.machine.rules})")
     return 0
 

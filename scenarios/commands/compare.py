@@ -82,6 +82,8 @@ def compare(
 
         check_output(output, "--output")
         opened = given.open(what, warmup=(("run", "warmup"), "--warmup", warmup))
+        for note in opened.loaded.origin.notes:
+            print(note, file=sys.stderr)
         a = Side(opened.loaded)
         b = Side(opened.loaded, tuple(change or ()))
         if other is not None:
