@@ -61,5 +61,9 @@ class DropReason(enum.IntEnum):
     """Frame check sequence wrong."""
     NIC_LENGTH = enum.auto()
     """Shorter than an Ethernet header, or longer than the device takes."""
+    NIC_RESET = enum.auto()
+    """Left in a ring that was taken down for a new setting (`ethtool -G`, `-L`): no counter of a device tells of it."""
+    EMU_NAPI_DEL = enum.auto()
+    """Held by GRO in a NAPI that nobody polled when its queue went (`ethtool -L`)."""
     EMU_CPU_OFFLINE = enum.auto()
     """Held by a CPU that went offline and adopted by nobody."""

@@ -47,7 +47,8 @@ class ControlError(SoftnetError):
     @property
     def errno_name(self) -> str:
         """The number's name: `EINVAL`."""
-        return errno_numbers.errorcode.get(self.errno, str(self.errno))
+        # Linux has one number for both; the kernel calls it by the second name.
+        return errno_numbers.errorcode.get(self.errno, str(self.errno)).replace("ENOTSUP", "EOPNOTSUPP")
 
     def __reduce__(self) -> tuple[type["ControlError"], tuple[int, str]]:
         # An exception pickles by its args, which hold the message alone; sweeps carry errors between processes.

@@ -66,6 +66,8 @@ def stage_of_drop(reason: str) -> str:
     """The stage that lost a frame which was dropped for `reason`."""
     if reason.startswith("NIC_"):
         return "wire"
+    if reason == "EMU_NAPI_DEL":
+        return "napi"
     if reason in _BACKLOG:
         return "rps"
     if reason in _DEMUX:
@@ -115,18 +117,19 @@ def broken_flow(snapshot: Snapshot) -> list[str]:
     app = stages[-1]
     if app.frames != snapshot.totals.read_frames:
         broken.append(f"{snapshot.totals.read_frames} frames were read, {app.frames} came to applications")
-    in_rings = sum(queue.packets + queue.ring_fill for queue in snapshot.queues)
+    in_rings = sum(queue.packets + queue.ring_fill for queue in snapshot.queues) + snapshot.totals.gone_packets
     if stages[1].frames != in_rings:
         broken.append(f"{stages[1].frames} frames came into rings, the rings know of {in_rings}")
     steered: dict[int, int] = {}
     for row in snapshot.steering:
         steered[row.queue] = steered.get(row.queue, 0) + sum(skbs for _, skbs in row.targets)
     for queue in snapshot.queues:
-        if steered.get(queue.index, 0) != queue.skbs:
+        # Once the number of queues has changed a NAPI may have handed over what came to a queue that is another one's now, or gone.
+        if steered.get(queue.index, 0) != queue.skbs and not snapshot.totals.channel_changes:
             broken.append(f"rx-{queue.index}: {queue.skbs} skbs, {steered.get(queue.index, 0)} of them were steered")
     demuxed = snapshot.totals.backlog_posts
     demuxed += sum(cpu.processed + cpu.dropped + cpu.input_qlen + cpu.process_qlen for cpu in snapshot.cpus)
-    skbs = sum(queue.skbs for queue in snapshot.queues)
+    skbs = sum(queue.skbs for queue in snapshot.queues) + snapshot.totals.gone_skbs
     if (
         skbs != demuxed and "DEV_READY" not in snapshot.totals.dropped
     ):  # some releases do not count those on a CPU's row
@@ -150,8 +153,8 @@ def _held(snapshot: Snapshot, totals: Totals) -> dict[str, int]:
 
 def _skbs(snapshot: Snapshot) -> dict[str, int]:
     counts: dict[str, int] = {}
-    counts["napi"] = sum(queue.packets for queue in snapshot.queues)
-    counts["gro"] = counts["rps"] = sum(queue.skbs for queue in snapshot.queues)
+    counts["napi"] = sum(queue.packets for queue in snapshot.queues) + snapshot.totals.gone_packets
+    counts["gro"] = counts["rps"] = sum(queue.skbs for queue in snapshot.queues) + snapshot.totals.gone_skbs
     counts["backlog"] = sum(cpu.processed for cpu in snapshot.cpus)
     # What has no handler was not merged either: a frame is an skb.
     counts["ip"] = counts["backlog"] - sum(snapshot.totals.dropped.get(reason, 0) for reason in _DEMUX)

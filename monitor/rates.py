@@ -126,15 +126,16 @@ class Rates(Struct, frozen=True):
 def delta(old: Snapshot | None, new: Snapshot) -> Rates:
     """The counts between two snapshots of one run; `old` None is its beginning.
 
-    Raises ValueError when `new` is older than `old`, or of a machine with other CPUs or queues.
+    Queues are matched by their index: one that appeared counts from 0, and so does one that was gone in between.
+    Raises ValueError when `new` is older than `old`, or of a machine with other CPUs.
     """
     before = _NO_TOTALS if old is None else old.totals
     old_ns = 0 if old is None else old.meta.now_ns
     if new.meta.now_ns < old_ns:
         raise ValueError(f"a snapshot of {new.meta.now_ns} ns after one of {old_ns} ns")
     old_cpus = (_NEW_CPU,) * len(new.cpus) if old is None else old.cpus
-    old_queues = (None,) * len(new.queues) if old is None else old.queues
-    if len(new.cpus) != len(old_cpus) or len(new.queues) != len(old_queues):
+    old_queues = {} if old is None else {queue.index: queue for queue in old.queues}
+    if len(new.cpus) != len(old_cpus):
         raise ValueError("two snapshots of different machines")
     old_waits = {} if old is None else {late.stage: late for late in old.latencies}
     old_drops = {} if old is None else {sock.name: sock.drops for sock in old.sockets}
@@ -150,8 +151,8 @@ def delta(old: Snapshot | None, new: Snapshot) -> Rates:
         held_frames=totals.held_frames - before.held_frames,
         cpus=tuple(_cpu_between(a, b) for a, b in zip(old_cpus, new.cpus, strict=True)),
         queues=tuple(
-            _queue_between(a, b, row)
-            for a, b, row in zip(old_queues, new.queues, steering_between(old, new), strict=True)
+            _queue_between(old_queues.get(queue.index), queue, row)
+            for queue, row in zip(new.queues, steering_between(old, new), strict=True)
         ),
         waits={late.stage: wait_between(old_waits.get(late.stage), late) for late in new.latencies},
         flow=flow_between(old, new),
@@ -185,6 +186,10 @@ def _cpu_between(old: CpuStatistics, new: CpuStatistics) -> CpuRates:
 
 
 def _queue_between(old: QueueStatistics | None, new: QueueStatistics, steering: Steering) -> QueueRates:
+    if old is not None and (
+        new.packets < old.packets or new.polls < old.polls or new.irqs < old.irqs or new.drops < old.drops
+    ):
+        old = None
     before = old or _NEW_QUEUE
     return QueueRates(
         irqs=new.irqs - before.irqs,

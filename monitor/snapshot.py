@@ -60,6 +60,12 @@ class Totals(Struct, frozen=True, forbid_unknown_fields=True):
     """Place -> frames that are there now."""
     backlog_posts: Count = 0
     """skbs on their way to a backlog, whether it takes them or not."""
+    gone_packets: Count = 0
+    """Frames that the driver took from queues which are gone."""
+    gone_skbs: Count = 0
+    """skbs that GRO handed over from them."""
+    channel_changes: Count = 0
+    """How often the number of queues changed."""
 
     @property
     def dropped_frames(self) -> int:

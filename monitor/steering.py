@@ -42,6 +42,8 @@ def steering_between(old: Snapshot | None, new: Snapshot) -> tuple[Steering, ...
         counts = to[row.queue]
         for cpu, skbs in row.targets:
             gained = skbs - known.get(cpu, 0)
+            if gained < 0:  # the queue was gone in between
+                gained = skbs
             if gained:
                 counts[cpu] = counts.get(cpu, 0) + gained
                 crossed[row.queue] += gained if _crosses(new.cpus, row, cpu) else 0

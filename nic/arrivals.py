@@ -171,11 +171,13 @@ class Arrivals:
             return NEVER
         return self._refused[-1][0].arrived_ns
 
-    def steer_anew(self) -> None:
-        """Settings have changed: decide again on all frames that have not arrived."""
+    def steer_anew(self, rings: list[RxRing]) -> None:
+        """Settings have changed: decide again on all frames that have not arrived. They go to `rings` from now on."""
         self._steering.forget()
         self._plain.clear()
         frames = self._withdraw(-1)
+        self._rings = rings
+        self._appends = [ring.frames.append for ring in rings]
         self._use_mtu()
         self._steer(frames)
 

@@ -16,8 +16,15 @@ from nic.vector import MsixVector
 
 def contribute(tree: ControlTree, irqs: IrqTable, nic: Nic) -> None:
     """Add the files of one NIC, and its interrupts to `irqs`."""
-    for vector in nic.vectors:
-        contribute_vector(tree, irqs, nic, vector)
+
+    def follow(gone: list[MsixVector], new: list[MsixVector]) -> None:
+        for vector in gone:
+            remove_vector(tree, irqs, nic, vector)
+        for vector in new:
+            contribute_vector(tree, irqs, nic, vector)
+
+    follow([], nic.vectors)
+    nic.on_vectors.append(follow)
     nr_cpus = len(nic.cpus)
     device = _device(nic)
     tree.add(f"{device}/numa_node", lambda: f"{nic.node}\n", None)

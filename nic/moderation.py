@@ -1,7 +1,8 @@
 """Interrupt moderation: a fixed interval, or one that DIM chooses.
 
-Models: C1 (2 us granularity, at most 8160 us), C11 (dynamic interrupt moderation as ice uses it: profiles, samples, the search), C12.
-Leaves out: rx-frames (ice has none), INTRL, the delay of the work item that applies a profile.
+Models: C1 (2 us granularity, at most 8160 us), C11 (dynamic interrupt moderation as ice uses it: profiles, samples, the search), C12,
+rx-usecs-high (INTRL, the least interval between two interrupts whatever DIM chooses).
+Leaves out: rx-frames (ice has none), the delay of the work item that applies a profile.
 Source: rules C1, C4, C11-C13; lib/dim and ethernet/intel/ice (6.9) for what is decided, not how it is written.
 """
 
@@ -15,6 +16,8 @@ from emu.errors import ControlError
 
 ITR_GRANULARITY_US: Final = 2
 ITR_MAX_US: Final = 8160
+INTRL_GRANULARITY_US: Final = 4
+INTRL_MAX_US: Final = 236
 DEFAULT_RX_USECS: Final = 50
 
 RX_PROFILES_US: Final = (2, 8, 16, 62, 126)
@@ -174,24 +177,36 @@ class Dim:
 
 
 class Moderation:
-    """One vector's receive interval: `itr_ns` is what the device has now."""
+    """One vector's receive interval: `itr_ns` is what the device has now, never below `rx_usecs_high`."""
 
-    __slots__ = ("adaptive", "dim", "itr_ns", "rx_usecs")
+    __slots__ = ("adaptive", "dim", "itr_ns", "rx_usecs", "rx_usecs_high")
 
-    def __init__(self, rx_usecs: int = DEFAULT_RX_USECS, adaptive: bool = True) -> None:
+    def __init__(self, rx_usecs: int = DEFAULT_RX_USECS, adaptive: bool = True, rx_usecs_high: int = 0) -> None:
         self.rx_usecs = check_rx_usecs(rx_usecs)
+        self.rx_usecs_high = check_rx_usecs_high(rx_usecs_high)
         self.adaptive = adaptive
         self.dim = Dim()
         self.itr_ns = 0
         self._apply()
 
-    def set(self, rx_usecs: int | None = None, adaptive: bool | None = None) -> None:
+    def set(self, rx_usecs: int | None = None, adaptive: bool | None = None, rx_usecs_high: int | None = None) -> None:
         """ethtool -C: new settings from now on; turning DIM on begins a new search. ControlError EINVAL out of range."""
         if rx_usecs is not None:
             self.rx_usecs = check_rx_usecs(rx_usecs)
+        if rx_usecs_high is not None:
+            self.rx_usecs_high = check_rx_usecs_high(rx_usecs_high)
         if adaptive is not None and adaptive is not self.adaptive:
             self.adaptive = adaptive
             self.dim = Dim()
+        self._apply()
+
+    def fresh(self) -> Moderation:
+        """One with the same settings, for a new vector."""
+        return Moderation(self.rx_usecs, self.adaptive, self.rx_usecs_high)
+
+    def restart(self) -> None:
+        """The vector serves other rings from now on: DIM begins a new search."""
+        self.dim = Dim()
         self._apply()
 
     def sample(self, now_ns: int, events: int, packets: int, total_bytes: int) -> bool:
@@ -202,7 +217,8 @@ class Moderation:
         return False
 
     def _apply(self) -> None:
-        self.itr_ns = 1000 * (RX_PROFILES_US[self.dim.profile] if self.adaptive else self.rx_usecs)
+        interval_us = RX_PROFILES_US[self.dim.profile] if self.adaptive else self.rx_usecs
+        self.itr_ns = 1000 * max(interval_us, self.rx_usecs_high)
 
 
 def check_rx_usecs(rx_usecs: int) -> int:
@@ -210,3 +226,13 @@ def check_rx_usecs(rx_usecs: int) -> int:
     if not 0 <= rx_usecs <= ITR_MAX_US:
         raise ControlError(EINVAL, f"rx-usecs {rx_usecs} is out of range: the device takes 0 to {ITR_MAX_US}")
     return rx_usecs // ITR_GRANULARITY_US * ITR_GRANULARITY_US
+
+
+def check_rx_usecs_high(rx_usecs_high: int) -> int:
+    """What the device keeps of `rx_usecs_high`: the multiple of 4 below. ControlError EINVAL but for 0 (none) and 4 to 236."""
+    if rx_usecs_high and not INTRL_GRANULARITY_US <= rx_usecs_high <= INTRL_MAX_US:
+        raise ControlError(
+            EINVAL,
+            f"rx-usecs-high {rx_usecs_high} is out of range: the device takes 0 (no limit), or 4 to {INTRL_MAX_US}",
+        )
+    return rx_usecs_high // INTRL_GRANULARITY_US * INTRL_GRANULARITY_US

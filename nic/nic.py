@@ -24,10 +24,11 @@ from emu.clock import NEVER, Actor
 from emu.errors import ConfigError, ControlError
 from nic.arrivals import Arrivals
 from nic.driver import IceNapi
-from nic.moderation import DEFAULT_RX_USECS, Moderation, check_rx_usecs
+from nic.moderation import DEFAULT_RX_USECS, Moderation, check_rx_usecs, check_rx_usecs_high
 from nic.ring import DEFAULT_DESCRIPTORS, RxRing
-from nic.statistics import NicStatistics, nic_statistics
+from nic.statistics import GoneQueues, NicStatistics, nic_statistics
 from nic.steering import Steering
+from nic.transmit import Transmit
 from nic.vector import Irq, MsixVector, VectorMatrix
 
 if TYPE_CHECKING:
@@ -86,28 +87,27 @@ class Nic(Actor):
         if not 1 <= count <= queues:
             raise ConfigError(f"{dev.name}: {count} vectors for {queues} queues; use 1 to {queues}")
         self.net = net
+        self.matrix = matrix
+        self.irqs = tuple(irqs)
         self.clock = net.clock
         self.cpus = cpus
         self.dev = dev
         self.wire = wire
         self.rss = rss
         self.steering = Steering(dev, rss)
-        self.rings = [RxRing(index, net.ledger, dev.statistics, descriptors) for index in range(queues)]
-        for ring in self.rings:
-            ring.events = net.events
-        self.vectors = [
-            MsixVector(index, irq_number(index, irqs), dev.name, net, matrix, Moderation(rx_usecs, adaptive_rx))
-            for index in range(count)
-        ]
-        first = 0
-        for vector in self.vectors:
-            # As even as it goes, the first vectors take the rest.
-            share = -(-(queues - first) // (count - vector.index))
-            vector.rings = self.rings[first : first + share]
-            first += share
-            napi = IceNapi(self, vector)
-            vector.napis.append(napi)
-            dev.napis.append(napi)
+        self.rings = [self.new_ring(index, descriptors) for index in range(queues)]
+        self.vectors = [self.new_vector(index, Moderation(rx_usecs, adaptive_rx)) for index in range(count)]
+        self.share_rings()
+        self.on_vectors: list[Callable[[list[MsixVector], list[MsixVector]], None]] = []
+        """Called with the vectors that vanished and those that appeared."""
+        self.affinity_masks: list[int] = []
+        """smp_affinity of a vector that appears, by its index; beyond the list its hint decides."""
+        self.leaving: list[MsixVector] = []
+        """Vectors that are given up while their NAPI was scheduled: it ends by itself, with nothing to poll."""
+        self.gone = GoneQueues()
+        self.max_queues = queues
+        """What `ethtool -L` may ask for, though fewer CPUs be online."""
+        self.transmit = Transmit(queues=count)
         self.bus_info = bus_info
         self.node = node
         """NUMA node whose memory the device writes frames to: a CPU of another node pays numa_cross for each one's first touch."""
@@ -116,6 +116,30 @@ class Nic(Actor):
         net.ledger.holders[dev.name] = self.held_frames
         dev.ndo_change_mtu = self.set_mtu
         dev.ndo_get_stats = lambda: self.advance(self.clock.reached_ns)
+
+    # ---------------------------------------------------------------- its parts
+
+    def new_ring(self, index: int, descriptors: int) -> RxRing:
+        """A ring for queue `index`. ConfigError for an impossible size."""
+        ring = RxRing(index, self.net.ledger, self.dev.statistics, descriptors)
+        ring.events = self.net.events
+        return ring
+
+    def new_vector(self, index: int, moderation: Moderation) -> MsixVector:
+        """Vector `index` with its NAPI, without rings. ConfigError when no CPU has a vector left."""
+        vector = MsixVector(index, irq_number(index, self.irqs), self.dev.name, self.net, self.matrix, moderation)
+        napi = IceNapi(self, vector)
+        vector.napis.append(napi)
+        self.dev.napis.append(napi)
+        return vector
+
+    def share_rings(self) -> None:
+        """Give the rings to the vectors, as even as it goes; the first vectors take the rest."""
+        first = 0
+        for vector in self.vectors:
+            share = -(-(len(self.rings) - first) // (len(self.vectors) - vector.index))
+            vector.rings = self.rings[first : first + share]
+            first += share
 
     # ---------------------------------------------------------------- arrivals
 
@@ -147,13 +171,25 @@ class Nic(Actor):
     def held_frames(self) -> int:
         """Frames in the rings and in the NAPIs."""
         return sum(ring.fill for ring in self.rings) + sum(
-            napi.held_frames() for vector in self.vectors for napi in vector.napis
+            napi.held_frames() for vector in self.vectors + self.leaving for napi in vector.napis
         )
+
+    def arrived_bytes(self) -> int:
+        """Bytes of all frames that came to a ring, taken in or not."""
+        return self.gone.bytes + sum(ring.accepted_bytes + ring.dropped_bytes for ring in self.rings)
+
+    def skbs_of_leaving(self) -> int:
+        """skbs that GRO handed over in NAPIs which are on their way out."""
+        return sum(napi.delivered_skbs for vector in self.leaving for napi in vector.napis)
 
     # ---------------------------------------------------------------- interrupts
 
     def arm(self, vector: MsixVector, now_ns: int) -> None:
         """Unmask `vector` at `now_ns` (C4); its interrupt is on its way if its time is known."""
+        if vector.gone:
+            self.leaving.remove(vector)
+            self.gone.skbs += sum(napi.delivered_skbs for napi in vector.napis)
+            return
         self.generate(now_ns)
         vector.armed = True
         vector.armed_ns = now_ns
@@ -243,7 +279,7 @@ class Nic(Actor):
         now_ns = self.clock.now_ns
         self.advance(now_ns)
         change()
-        self.arrivals.steer_anew()
+        self.arrivals.steer_anew(self.rings)
         for vector in self.vectors:
             self._send_anew(vector, now_ns)
 
@@ -280,14 +316,23 @@ class Nic(Actor):
         if vector.cpu != before:
             self._send_anew(vector, now_ns)
 
-    def set_coalesce(self, rx_usecs: int | None = None, adaptive: bool | None = None) -> None:
+    @property
+    def has_begun(self) -> bool:
+        """Vectors are armed, or will be within this turn; before that `run` does it for all."""
+        return self.arrivals.generated_ns >= 0
+
+    def set_coalesce(
+        self, rx_usecs: int | None = None, adaptive: bool | None = None, rx_usecs_high: int | None = None
+    ) -> None:
         """ethtool -C: of all vectors. Raises ControlError, and then changes none."""
         if rx_usecs is not None:
             check_rx_usecs(rx_usecs)
+        if rx_usecs_high is not None:
+            check_rx_usecs_high(rx_usecs_high)
         now_ns = self.clock.now_ns
         self.advance(now_ns)
         for vector in self.vectors:
-            vector.moderation.set(rx_usecs, adaptive)
+            vector.moderation.set(rx_usecs, adaptive, rx_usecs_high)
             self._send_anew(vector, now_ns)
 
     def cpu_offline(self, index: int, now_ns: int) -> None:

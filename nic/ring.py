@@ -1,7 +1,7 @@
 """A receive ring: descriptors the hardware may fill, frames that wait in it, frames that are still on the wire.
 
 Models: C6 (refill at the end of a clean, the tail register in multiples of 8), C7 (no descriptor: dropped and counted by the device),
-frames of several descriptors (C5).
+frames of several descriptors (C5), rings that are taken down and up (`ethtool -G`, `-L`).
 Leaves out: DMA and write-back delay; a frame is in the ring at the instant its last bit was on the wire.
 
 Arrivals are known ahead of time, so one list holds both: `frames[head:tail]` lie in the ring, `frames[tail:]` have not been
@@ -57,6 +57,8 @@ class RxRing:
         "buffer_bytes",
         "cleaned",
         "descriptors",
+        "discarded",
+        "discarded_bytes",
         "dropped",
         "dropped_bytes",
         "events",
@@ -80,28 +82,22 @@ class RxRing:
     def __init__(
         self, index: int, ledger: Ledger, statistics: DeviceStatistics, descriptors: int = DEFAULT_DESCRIPTORS
     ) -> None:
-        if not MIN_DESCRIPTORS <= descriptors <= MAX_DESCRIPTORS:
-            nearest = MIN_DESCRIPTORS if descriptors < MIN_DESCRIPTORS else MAX_DESCRIPTORS
-            raise ConfigError(f"rx ring {index}: {descriptors} descriptors; the nearest possible is {nearest}")
         self.index = index
         self.ledger = ledger
         self.statistics = statistics
-        self.descriptors = -(-descriptors // DESCRIPTOR_MULTIPLE) * DESCRIPTOR_MULTIPLE
         self.buffer_bytes = RX_BUFFER_1536_BYTES
         self.frame_bytes_max = RX_BUFFER_1536_BYTES
         """No frame that is steered here is longer."""
         self.frames: list[Skb] = []
         self.head = 0
         self.tail = 0
-        self.next_to_use = self.descriptors - 1
-        """Descriptors given back so far; the hardware knows of them up to a multiple of 8."""
-        self.available = self.next_to_use // TAIL_MULTIPLE * TAIL_MULTIPLE
-        """Descriptors the hardware may still fill."""
-        self.cleaned = 0
-        """Descriptors the driver emptied and has not given back."""
+        self._make(descriptors)
         self.accepted = 0
         self.dropped = 0
         self.dropped_bytes = 0
+        self.discarded = 0
+        self.discarded_bytes = 0
+        """Frames that lay here when the ring was taken down."""
         self.events: EventLog | None = None
         """Where the machine notes that the ring overflows."""
         self.refused_ns = -QUIET_NS - 1
@@ -114,6 +110,32 @@ class RxRing:
         self.sample = FlowSample()
         self.has_odd_frames = False
         """A frame with a packet type other than host was steered here once."""
+
+    def _make(self, descriptors: int) -> None:
+        if not MIN_DESCRIPTORS <= descriptors <= MAX_DESCRIPTORS:
+            nearest = MIN_DESCRIPTORS if descriptors < MIN_DESCRIPTORS else MAX_DESCRIPTORS
+            raise ConfigError(f"rx ring {self.index}: {descriptors} descriptors; the nearest possible is {nearest}")
+        self.descriptors = -(-descriptors // DESCRIPTOR_MULTIPLE) * DESCRIPTOR_MULTIPLE
+        self.next_to_use = self.descriptors - 1
+        """Descriptors given back so far; the hardware knows of them up to a multiple of 8."""
+        self.available = self.next_to_use // TAIL_MULTIPLE * TAIL_MULTIPLE
+        """Descriptors the hardware may still fill."""
+        self.cleaned = 0
+        """Descriptors the driver emptied and has not given back."""
+
+    def remake(self, descriptors: int) -> None:
+        """Take the ring down and up again with `descriptors`, between two polls: what lies in it is lost (NIC_RESET), the counters go on.
+
+        What a CPU that worked ahead let in is in the ring too. Raises ConfigError as the constructor, and then nothing has changed.
+        """
+        self._make(descriptors)
+        lost = self.frames[self.head : self.tail]
+        del self.frames[: self.tail]
+        self.head = self.tail = 0
+        self.discarded += len(lost)
+        self.discarded_bytes += sum([skb.wire_bytes for skb in lost])
+        for skb in lost:
+            self.ledger.drop(skb, DropReason.NIC_RESET)
 
     @property
     def fill(self) -> int:
@@ -128,7 +150,9 @@ class RxRing:
     @property
     def accepted_bytes(self) -> int:
         """Bytes of the frames that came into the ring, up to the end of the driver's last clean."""
-        return self.polled_bytes + sum(skb.wire_bytes for skb in self.frames[self.head : self.tail])
+        return (
+            self.polled_bytes + self.discarded_bytes + sum(skb.wire_bytes for skb in self.frames[self.head : self.tail])
+        )
 
     def advance(self, until_ns: int) -> int:
         """Let the frames that are due by `until_ns` arrive, in order: into the ring while it has descriptors, else dropped.

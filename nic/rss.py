@@ -45,6 +45,8 @@ class Rss:
         self.fields: dict[str, str] = dict.fromkeys(FLOW_TYPES, "sdfn")
         self.set_key(key)
         self.indirection = default_indirection(entries, queues)
+        self.configured = False
+        """The table is a user's (the kernel's netif_is_rxfh_configured): it does not follow the number of queues."""
 
     @property
     def key(self) -> bytes:
@@ -75,6 +77,7 @@ class Rss:
         if not 1 <= count <= self.queues:
             raise ControlError(EINVAL, f"equal {count}: the device has {self.queues} queues")
         self.indirection = default_indirection(len(self.indirection), count)
+        self.configured = True
 
     def set_weights(self, weights: Sequence[int]) -> None:
         """ethtool -X weight ...: contiguous shares of the table in proportion to the weights of the first queues.
@@ -82,6 +85,7 @@ class Rss:
         ControlError EINVAL without a positive weight, with a negative one, or with more weights than queues.
         """
         self.indirection = weighted_indirection(len(self.indirection), weights, self.queues)
+        self.configured = True
 
     def set_indirection(self, table: Sequence[int]) -> None:
         """Set every entry. ControlError EINVAL for another length or a queue that is not there."""
@@ -91,6 +95,25 @@ class Rss:
             if not 0 <= queue < self.queues:
                 raise ControlError(EINVAL, f"queue {queue} in the indirection table: the device has {self.queues}")
         self.indirection = list(table)
+        self.configured = True
+
+    def set_default(self) -> None:
+        """ethtool -X default: the driver's table again, which follows the number of queues."""
+        self.indirection = default_indirection(len(self.indirection), self.queues)
+        self.configured = False
+
+    def set_queues(self, queues: int) -> None:
+        """The device has `queues` queues from now on. ControlError EINVAL when a user's table names one that would be gone."""
+        highest = max(self.indirection)
+        if self.configured and highest >= queues:
+            raise ControlError(
+                EINVAL,
+                f"{queues} channels are too few for the indirection table, which names queue {highest}: "
+                f"ask for at least {highest + 1}, or write ethtool -X default first",
+            )
+        self.queues = queues
+        if not self.configured:
+            self.set_default()
 
     def inputs(self, hdr: Headers) -> tuple[str, bytes, int]:
         """(field letters, the bytes that are hashed, kind of the hash) of a frame. Not IP: ("", b"", HASH_NONE)."""

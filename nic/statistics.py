@@ -61,6 +61,20 @@ class NicStatistics:
     vectors: tuple[VectorStatistics, ...]
 
 
+@dataclass(slots=True)
+class GoneQueues:
+    """What queues had counted that `ethtool -L` took away."""
+
+    changes: int = 0
+    """How often the number of queues changed."""
+    bytes: int = 0
+    """Came to their rings."""
+    packets: int = 0
+    """Taken out of their rings by the driver."""
+    skbs: int = 0
+    """Handed over by GRO; those of NAPIs that are still on their way out come later."""
+
+
 def nic_statistics(nic: Nic) -> NicStatistics:
     """A copy of `nic`'s numbers as they are."""
     queues: list[QueueStatistics] = []

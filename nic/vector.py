@@ -36,11 +36,21 @@ LONG_AGO_NS: Final = -NEVER
 class VectorMatrix:
     """How many interrupt vectors each CPU has left. One per machine, shared by its devices."""
 
-    __slots__ = ("cpus", "free")
+    __slots__ = ("cpus", "free", "irqs")
 
     def __init__(self, cpus: list[Cpu]) -> None:
         self.cpus = cpus
         self.free = [VECTORS_PER_CPU] * len(cpus)
+        self.irqs: set[int] = set()
+        """Interrupt numbers that are taken."""
+
+    def take_irq(self, first: int) -> int:
+        """The lowest interrupt number from `first` that no device has."""
+        irq = first
+        while irq in self.irqs:
+            irq += 1
+        self.irqs.add(irq)
+        return irq
 
     def online_mask(self) -> int:
         """CPUs that are online now."""
@@ -105,6 +115,7 @@ class MsixVector:
         "armed",
         "armed_ns",
         "cpu",
+        "gone",
         "hint",
         "in_flight",
         "index",
@@ -122,14 +133,13 @@ class MsixVector:
     )
 
     def __init__(
-        self, index: int, irq: int, device_name: str, net: Net, matrix: VectorMatrix, moderation: Moderation
+        self, index: int, first_irq: int, device_name: str, net: Net, matrix: VectorMatrix, moderation: Moderation
     ) -> None:
-        """Vector `index` of the device, interrupt number `irq`, hinted to CPU `index` if that is online (S14), else to none.
+        """Vector `index` of the device, hinted to CPU `index` if that is online (S14), else to none.
 
-        Raises ConfigError when no CPU has a vector left for it.
+        Its interrupt number is `first_irq` or the next that is free. Raises ConfigError when no CPU has a vector left for it.
         """
         self.index = index
-        self.irq = irq
         self.name = f"{device_name}-TxRx-{index}"
         self.net = net
         self.matrix = matrix
@@ -145,6 +155,7 @@ class MsixVector:
                 f"{device_name}: no interrupt vector left for {self.name}; a CPU has {VECTORS_PER_CPU}, use fewer vectors"
             )
         matrix.free[self.cpu] -= 1
+        self.irq = matrix.take_irq(first_irq)
         self.irqs = [0] * len(matrix.cpus)
         """Interrupts taken, by CPU."""
         self.total_events = 0
@@ -156,6 +167,18 @@ class MsixVector:
         """Masked, and the device writes descriptors back at the pace of the ITR (C4)."""
         self.in_flight: Irq | None = None
         """The message that was sent and not taken yet; its time may lie ahead."""
+        self.gone = False
+        """The device has given it up: its NAPI may still have to end a poll."""
+
+    def release(self) -> None:
+        """Give the vector back to the system; a message on its way is not taken any more."""
+        self.gone = True
+        self.armed = False
+        if self.in_flight is not None:
+            self.in_flight.withdrawn = True
+            self.in_flight = None
+        self.matrix.free[self.cpu] += 1
+        self.matrix.irqs.discard(self.irq)
 
     def set_affinity(self, mask: int) -> None:
         """Write smp_affinity. The vector stays where it is if that CPU is in `mask` and online; else it moves as S13 says.

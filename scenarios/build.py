@@ -21,6 +21,7 @@ from emu.rules import rules_for
 from netstack import controls as netstack_controls
 from netstack.stack import NetStack
 from nic import controls as nic_controls
+from nic import ethtool
 from nic.nic import Nic
 from nic.rss import Rss
 from nic.vector import VectorMatrix
@@ -107,6 +108,7 @@ def build(scenario: Scenario, origin: Origin, seed: int, machine_class: type[Mac
     topology.contribute_cpuinfo(machine.tree, machine.cpus, model_name, profile.clock_ghz)
     commands = Commands(machine.tree)
     Rates(scenario, nic).register(commands)
+    ethtool.register(commands, [nic])
     _apply_settings(scenario, origin, commands)
     threads = open_applications(scenario, machine, stack, recording)
     Taskset(machine, [thread.process for thread in threads]).register(commands)
@@ -156,7 +158,8 @@ def _build_nic(
         node=wanted.node,
         irqs=wanted.irqs,
     )
-    for index, mask in enumerate(vector_masks(scenario)):
+    nic.affinity_masks = vector_masks(scenario)
+    for index, mask in enumerate(nic.affinity_masks):
         try:
             nic.set_affinity(index, mask)
         except ControlError as error:

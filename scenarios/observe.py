@@ -110,12 +110,15 @@ def _totals(built: Built) -> Totals:
     ledger = built.machine.ledger
     return Totals(
         arrived_frames=ledger.arrived_frames,
-        arrived_bytes=sum(ring.accepted_bytes + ring.dropped_bytes for ring in built.nic.rings),
+        arrived_bytes=built.nic.arrived_bytes(),
         read_frames=ledger.read_frames,
         consumed_frames=ledger.consumed_frames,
         dropped={reason.name: n for reason, n in zip(DropReason, ledger.dropped_frames, strict=True) if n},
         held=ledger.held(),
         backlog_posts=len(built.machine.posts_to_backlogs()),
+        gone_packets=built.nic.gone.packets,
+        gone_skbs=built.nic.gone.skbs + built.nic.skbs_of_leaving(),
+        channel_changes=built.nic.gone.changes,
     )
 
 

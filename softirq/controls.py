@@ -42,8 +42,15 @@ def contribute_device(tree: ControlTree, net: Net, dev: NetDevice) -> None:
     """Add the files of a device that receives: what any device has, steering files of each queue, NAPI settings."""
     net_sysfs.contribute(tree, net, dev)
     base = f"/sys/class/net/{dev.name}"
-    for queue in dev.queues:
-        _contribute_queue(tree, net, f"{base}/queues/rx-{queue.index}", queue)
+
+    def follow(gone: list[RxQueue], new: list[RxQueue]) -> None:
+        for queue in gone:
+            tree.remove(f"{base}/queues/rx-{queue.index}")
+        for queue in new:
+            _contribute_queue(tree, net, f"{base}/queues/rx-{queue.index}", queue)
+
+    follow([], dev.queues)
+    dev.on_queues.append(follow)
 
     def set_flush_timeout(value: int) -> None:
         dev.gro_flush_timeout_ns = value

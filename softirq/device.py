@@ -89,6 +89,8 @@ class NetDevice:
         self.promiscuous = False
         self.queues = [RxQueue(index) for index in range(queues)]
         self.napis: list[Napi] = []
+        self.on_queues: list[Callable[[list[RxQueue], list[RxQueue]], None]] = []
+        """Called with the queues that vanished and those that appeared."""
         self.statistics = DeviceStatistics()
         # features
         self.gro = True

@@ -10,12 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from cpus.cpu import NET_RX_SOFTIRQ, Timer
+from emu.dropreason import DropReason
 from emu.gro_shape import GRO_HASH_BUCKETS
+from softirq.gro_merge import GroHeld
 
 if TYPE_CHECKING:
+    from emu.ledger import Ledger
     from emu.skb import Skb
     from softirq.device import NetDevice
-    from softirq.gro_merge import GroHeld
     from softirq.softnet_data import SoftnetData
     from softirq.threaded import NapiThread
 
@@ -80,6 +82,20 @@ class Napi:
             return False
         self.sched = True
         return True
+
+
+def netif_napi_del(napi: Napi, ledger: Ledger) -> None:
+    """Take a NAPI that nobody polls from its device: its timer is cancelled, what its GRO held is dropped."""
+    assert not napi.sched, f"{napi.name} is scheduled"
+    napi.dev.napis.remove(napi)
+    if napi.timer is not None:
+        napi.timer.withdrawn = True
+        napi.timer = None
+    for bucket in napi.gro_hash:
+        for held in bucket.values():
+            ledger.drop(held.finish() if isinstance(held, GroHeld) else held, DropReason.EMU_NAPI_DEL)
+        bucket.clear()
+    napi.gro_held = 0
 
 
 def napi_schedule_irqoff(sd: SoftnetData, napi: Napi) -> None:

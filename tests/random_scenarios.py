@@ -162,3 +162,28 @@ def _applications(draw: st.DrawFn, cpus: int, tcp: bool, endless: bool) -> str:
     if not ends:
         text += _lines("run", {"duration": f"{DURATION_MS}ms"})
     return text
+
+
+@st.composite
+def ethtool_words(draw: st.DrawFn) -> str:
+    """What ethtool may be told of eth0 while it runs; some of it is refused."""
+    first, second = draw(st.integers(1, 6)), draw(st.integers(0, 3))
+    switch = draw(st.sampled_from(("on", "off")))
+    return draw(
+        st.sampled_from(
+            (
+                f"-L eth0 combined {first}",
+                f"-L eth0 combined {first} rx {second}",
+                f"-G eth0 rx {draw(st.sampled_from((64, 100, 512, 2048)))}",
+                f"-X eth0 equal {first}",
+                f"-X eth0 weight {second} {first}",
+                "-X eth0 default",
+                f"-X eth0 hkey {':'.join(['6d', '5a'] * 26)}",
+                f"-K eth0 gro {switch}",
+                f"-K eth0 rxhash {switch} rx {switch}",
+                f"-C eth0 adaptive-rx {switch}",
+                f"-C eth0 adaptive-rx off adaptive-tx off rx-usecs {10 * first} rx-usecs-high {8 * first}",
+                f"-N eth0 rx-flow-hash udp4 {draw(st.sampled_from(('sd', 'sdfn', 'n')))}",
+            )
+        )
+    )

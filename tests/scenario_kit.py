@@ -22,14 +22,19 @@ EVENT_KIND = 3
 
 
 class Writer(Actor):
-    """Writes control files at given times, as a user would: (time in ns, path, value). A refused write is noted, not raised."""
+    """Writes control files at given times, as a user would: (time in ns, path, value). A refused write is noted, not raised.
+
+    The path "ethtool" stands for the command, with the value as its words.
+    """
 
     kind = EVENT_KIND
 
-    def __init__(self, machine: Machine, writes: list[tuple[int, str, str]]) -> None:
+    def __init__(self, built: Built, writes: list[tuple[int, str, str]]) -> None:
+        machine = built.machine
         super().__init__("writer", machine.rank())
-        self._machine = machine
         self._clock: Clock = machine.clock
+        self._tree = machine.tree
+        self._commands = built.user.commands
         self._writes = sorted(writes)
         self.refused: list[tuple[int, str, str]] = []
 
@@ -41,7 +46,10 @@ class Writer(Actor):
                 self.local_now_ns = at_ns
                 await self._clock.synchronise(self)
             try:
-                self._machine.tree.write(path, value)
+                if path == "ethtool":
+                    self._commands.run(f"ethtool {value}")
+                else:
+                    self._tree.write(path, value)
             except ControlError:
                 self.refused.append((at_ns, path, value))
         self._clock.leave()
@@ -64,7 +72,7 @@ def play(
     """Build and run to the end; `prepare` may add to the machine before it runs. The ledger balances afterwards."""
     built = make(text, seed, machine)
     if writes:
-        built.machine.add(Writer(built.machine, writes))
+        built.machine.add(Writer(built, writes))
     if prepare is not None:
         prepare(built)
     trio.run(built.machine.run, built.until_ns)

@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 from cpus.cpu import NET_RX_SOFTIRQ, Cpu
 from emu.dropreason import DropReason
 from emu.skb import Skb
+from monitor.history import History
+from monitor.identities import broken_identities
 from netstack.udp_sock import UdpSink, UdpSocket
 from scenarios.build import Built
 from scenarios.machine import Sampler
+from scenarios.observe import snapshot
 from softirq.backlog import Backlog
-from tests.random_scenarios import scenario_texts
+from tests.random_scenarios import ethtool_words, scenario_texts
 from tests.scenario_kit import finish, make, play
 
 FEW = settings(
@@ -62,8 +65,30 @@ def test_every_frame_is_in_one_account_and_every_nanosecond_too_at_all_times(
         assert sum(cpu.accounts.at(taken.meta.now_ns)) == taken.meta.now_ns
 
 
+@settings(FEW, max_examples=15)
+@given(
+    scenario_texts(max_packets=250, endless_apps=False),
+    st.lists(st.tuples(st.integers(0, 200_000), ethtool_words()), min_size=1, max_size=6),
+)
+def test_every_snapshot_adds_up_while_the_nic_is_set_anew(text: str, commands: list[tuple[int, str]]) -> None:
+    history = History()
+
+    def prepare(built: Built) -> None:
+        def look(now_ns: int) -> None:
+            taken = snapshot(built, now_ns)
+            assert broken_identities(taken) == []
+            assert len(history.push(taken).queues) == len(taken.queues) == len(built.nic.rings)
+
+        built.machine.add(Sampler(built.machine.rank(), built.machine.clock, 37_000, look))
+
+    writes = [(at_ns, "ethtool", words) for at_ns, words in commands]
+    built = play(text, writes=writes, prepare=prepare)
+    nic = built.nic
+    assert len(nic.dev.napis) == len(nic.vectors) <= len(nic.rings) == len(nic.dev.queues) == nic.rss.queues
+
+
 @FEW
-@given(scenario_texts(max_packets=250), st.integers(0, 3))
+@given(scenario_texts(max_packets=250, endless_apps=False), st.integers(0, 3))
 def test_counters_of_neighbours_agree(text: str, seed: int) -> None:
     built = make(text, seed)
     trio.run(built.machine.run, built.until_ns)

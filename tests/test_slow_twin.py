@@ -15,7 +15,7 @@ from emu.skb import Skb
 from scenarios.build import Built
 from scenarios.machine import Machine
 from softirq.softnet_data import SoftnetData
-from tests.random_scenarios import scenario_texts
+from tests.random_scenarios import ethtool_words, scenario_texts
 from tests.scenario_kit import document, make, play
 from tests.twin import TwinMachine
 
@@ -240,6 +240,45 @@ HOTPLUG: Final[dict[str, tuple[str, list[Write]]]] = {
 }
 
 
+ETHTOOL: Final[dict[str, tuple[str, list[Write]]]] = {
+    "queues shrink and grow under load": (
+        machine(4, 4, nic="adaptive_rx = false\nring = 256")
+        + "[set]\n"
+        + rps(4, "f")
+        + udp(6_000_000, 3000, 200)
+        + reader(None, "threads = 4\n" + EACH),
+        [
+            (200_000, "ethtool", "-L eth0 combined 1"),
+            (300_000, "ethtool", "-L eth0 combined 3"),
+            (400_000, "ethtool", "-L eth0 combined 2 rx 2"),
+        ],
+    ),
+    "rings are remade under load, threaded": (
+        machine(3, 2) + '[set]\n"/sys/class/net/eth0/threaded" = 1\n' + udp(4_000_000, 2500, 100) + SINK,
+        [(300_000, "ethtool", "-G eth0 rx 64"), (450_000, "ethtool", "-G eth0 rx 4096")],
+    ),
+    "queues vanish with what gro holds": (
+        machine(4, 4, nic="adaptive_rx = false\nrx_usecs = 10")
+        + '[set]\n"/sys/class/net/eth0/gro_flush_timeout" = 40000\n'
+        + TRAINS
+        + TCP,
+        [(1_000_000, "ethtool", "-L eth0 combined 1"), (2_000_000, "ethtool", "-L eth0 combined 4")],
+    ),
+    "steering, features and intervals change": (
+        machine(4, 4) + "[set]\n" + rps(4, "c") + udp(3_000_000, 2600, 100) + reader("3", "batch = 8\n"),
+        [
+            (100_001, "ethtool", "-X eth0 weight 1 3"),
+            (200_002, "ethtool", "-K eth0 rxhash off gro off"),
+            (300_003, "ethtool", "-C eth0 adaptive-rx off adaptive-tx off rx-usecs 20 rx-usecs-high 60"),
+            (400_004, "ethtool", "-X eth0 default"),
+            (500_005, "ethtool", "-N eth0 rx-flow-hash udp4 sd"),
+            (600_006, "ethtool", "-K eth0 rxhash on rx off"),
+            (700_007, "ethtool", "-L eth0 combined 2"),
+        ],
+    ),
+}
+
+
 class Witness:
     """Writes down each skb at the demux and each drop, with CPU and time, in the order of time."""
 
@@ -297,4 +336,28 @@ def test_the_slow_twin_agrees_while_cpus_come_and_go(text: str, changes: list[tu
 @pytest.mark.parametrize("name", HOTPLUG)
 def test_the_slow_twin_takes_cpus_away_and_back_alike(name: str) -> None:
     text, writes = HOTPLUG[name]
+    assert outcome(text, Machine, writes) == outcome(text, TwinMachine, writes)
+
+
+@pytest.mark.parametrize("name", ETHTOOL)
+def test_the_slow_twin_takes_settings_of_the_nic_alike(name: str) -> None:
+    text, writes = ETHTOOL[name]
+    fast = outcome(text, Machine, writes)
+    assert fast == outcome(text, TwinMachine, writes)
+    # Nobody looks on, and again: the same bytes.
+    assert document(play(text, 7, Machine, writes=writes)) == fast[0]
+
+
+@settings(FEW, max_examples=8)
+@given(
+    scenario_texts(max_packets=200),
+    st.lists(st.tuples(st.integers(0, 250_000), ethtool_words()), min_size=1, max_size=6),
+    st.lists(st.tuples(st.integers(0, 250_000), st.integers(0, 5), st.integers(0, 1)), max_size=2),
+)
+def test_the_slow_twin_agrees_while_the_nic_is_set_anew_and_cpus_come_and_go(
+    text: str, commands: list[tuple[int, str]], changes: list[tuple[int, int, int]]
+) -> None:
+    cpus = len(make(text).machine.cpus)
+    writes = [(at_ns, "ethtool", words) for at_ns, words in commands]
+    writes += [(at_ns, CPU.format(cpu % cpus), str(online)) for at_ns, cpu, online in changes]
     assert outcome(text, Machine, writes) == outcome(text, TwinMachine, writes)

@@ -3,8 +3,9 @@
 The fast machine works ahead inside one poll and replays posts later, in one order. The twin does not: whenever a CPU charges time it
 waits until it is the earliest, so that everybody else has come as far; a post suspends its sender until it can be decided at once.
 Both must count the same and measure the same latencies. What both share is the rule for visibility: state that is no port is seen as
-of the reader's last synchronisation, so the twin keeps a journal of it. Settings written during a run are not journalled: the two
-machines may differ by a poll there.
+of the reader's last synchronisation, so the twin keeps a journal of it. A user's writes are no journal's matter: before a user's turn,
+and before the end, each CPU that is in the midst of its work is let run on to its next synchronisation, which is how far the fast machine
+had worked ahead.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import greenback
 
 from cpus.cpu import Cpu
-from emu.clock import KIND_ACTOR, KIND_POST, Actor, Clock, Port
+from emu.clock import KIND_ACTOR, KIND_POST, KIND_USER, RANK_BITS, Actor, Clock, Port
 from emu.headers import Headers
 from netstack.lookup import Flow
 from netstack.sock import Socket
@@ -55,6 +56,13 @@ class TwinClock(Clock):
     viewer: Actor | None = None
     """Whose turn it is."""
     deciding = False
+    running_on: Actor | None = None
+    """Who works ahead to its next synchronisation, for a user's turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._midway: list[Actor] = []
+        """Who waits in the midst of its work."""
 
     def moment(self) -> Moment:
         """Now; decisions come before the turns of the same time."""
@@ -65,31 +73,71 @@ class TwinClock(Clock):
     async def synchronise(self, actor: Actor) -> None:
         """As ever, and remember who goes on."""
         await super().synchronise(actor)
+        await self._finish_work(actor)
         self.viewer = actor
 
     async def wait_open(self, actor: Actor, until_ns: int) -> int:
         """As ever, and remember who goes on."""
         now_ns = await super().wait_open(actor, until_ns)
+        await self._finish_work(actor)
         self.viewer = actor
         return now_ns
 
     async def enter(self, actor: Actor, first_ns: int = 0, is_open: bool = True) -> None:
         """As ever, and remember who goes on."""
         await super().enter(actor, first_ns, is_open)
+        await self._finish_work(actor)
         self.viewer = actor
+
+    async def _finish_work(self, user: Actor) -> None:
+        """Before the turn of a user, and the last one: let each CPU finish the work that it is in the midst of.
+
+        What it posts is decided when it is due.
+        """
+        if user.kind < KIND_USER:
+            return
+        while self._midway:
+            first = min(self._midway, key=lambda actor: actor.rank)
+            self.running_on = first
+            first.kind = KIND_POST - 1
+            self._enlist(first, self.now_ns)
+            self._enlist(user, self.now_ns)
+            await self._hand_over(user)
+            self.running_on = None
 
     def post(self, sender: Actor, port: Port, item: Any) -> None:
         """Suspend the sender until the post can be decided; its local time does not move."""
+        if self.running_on is sender:
+            super().post(sender, LatePort(self, port), item)
+            return
         greenback.await_(self._decide_now(sender, sender.local_now_ns, port, item))
 
     def post_batch(self, sender: Actor, posts: list[tuple[int, Port, Any]]) -> None:
         """Each at its own stamp, one after the other."""
+        if self.running_on is sender:
+            super().post_batch(sender, [(stamp_ns, LatePort(self, port), item) for stamp_ns, port, item in posts])
+            return
         for stamp_ns, port, item in posts:
             greenback.await_(self._decide_now(sender, stamp_ns, port, item))
 
     async def _decide_now(self, sender: Actor, stamp_ns: int, port: Port, item: Any) -> None:
         sender.last_post_ns = stamp_ns
-        await self.turn_at(sender, stamp_ns + 1, KIND_POST)
+        late = (stamp_ns << RANK_BITS | sender.rank, LatePort(self, port), sender, item)
+        is_late = self.running_on is sender or bool(self.posts_waiting())
+        if is_late:
+            self._posts.append(late)
+            self._sorted = False
+        if self.running_on is not sender:
+            await self.turn_at(sender, stamp_ns + 1, KIND_POST)
+        if self.running_on is sender:
+            if not is_late:
+                self._posts.append(late)
+                self._sorted = False
+            return
+        if is_late:
+            # Others have posted ahead of time: the one order is that of the stamps and ranks.
+            self._decide(stamp_ns + 1)
+            return
         self.deciding = True
         port.deliver(stamp_ns, sender, item)
         self.deciding = False
@@ -101,11 +149,29 @@ class TwinClock(Clock):
         actor.kind = kind
         if not self._is_earliest(actor, time_ns):
             self._enlist(actor, time_ns)
+            self._midway.append(actor)
             await self._hand_over(actor)
-        self.now_ns = time_ns
+            self._midway.remove(actor)
+        if self.running_on is not actor:
+            self.now_ns = time_ns
         self.viewer = actor
         actor.kind = KIND_ACTOR
         actor.synced_ns = seen_ns
+
+
+class LatePort:
+    """A port to which somebody posted who ran on: the clock decides it when it is due, as of then."""
+
+    def __init__(self, clock: TwinClock, port: Port) -> None:
+        self._clock = clock
+        self._port = port
+
+    def deliver(self, stamp_ns: int, sender: Any, item: Any) -> None:
+        """Decide as `TwinClock._decide_now` does."""
+        clock = self._clock
+        now_ns, clock.now_ns, clock.deciding = clock.now_ns, stamp_ns + 1, True
+        self._port.deliver(stamp_ns, sender, item)
+        clock.now_ns, clock.deciding = now_ns, False
 
 
 class TwinCpu(Cpu):
@@ -125,6 +191,8 @@ class TwinCpu(Cpu):
         self._local_ns = value
         if charged and self._stepping and not self.is_open:
             assert isinstance(self.clock, TwinClock)
+            if self.clock.running_on is self:
+                return
             greenback.await_(self.clock.turn_at(self, value, KIND_ACTOR))
 
     @property

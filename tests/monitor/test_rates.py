@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from monitor.history import History
 from monitor.identities import broken_identities
 from monitor.rates import delta
+from monitor.snapshot import Snapshot
 from monitor.sparkline import ASCII, BLOCKS, sparkline
 from tests.monitor.machine import MadeUpMachine
 
@@ -55,6 +57,34 @@ def test_snapshots_in_the_wrong_order_or_of_two_machines_are_refused() -> None:
         delta(machine.snapshot(), old)
     with pytest.raises(ValueError, match="different machines"):
         delta(old, MadeUpMachine(5, 2).snapshot())
+
+
+def only(snapshot: Snapshot, queues: int) -> Snapshot:
+    """What is left of `snapshot` with its first `queues` queues."""
+    steering = tuple(row for row in snapshot.steering if row.queue < queues)
+    return msgspec.structs.replace(snapshot, queues=snapshot.queues[:queues], steering=steering)
+
+
+def test_queues_that_appear_or_come_back_count_from_nothing() -> None:
+    machine = MadeUpMachine(4, 3)
+    machine.advance(1_000_000)
+    three = machine.snapshot()
+    machine.advance(1_000_000)
+    later = machine.snapshot()
+    grown = delta(only(three, 1), later)
+    assert [queue.packets for queue in grown.queues] == [
+        later.queues[0].packets - three.queues[0].packets,
+        later.queues[1].packets,
+        later.queues[2].packets,
+    ]
+    assert len(delta(three, only(later, 2)).queues) == 2
+    anew = msgspec.structs.replace(later.queues[2], packets=5, polls=2, irqs=1, drops=0)
+    back = delta(three, msgspec.structs.replace(later, queues=(*later.queues[:2], anew)))
+    assert (back.queues[2].packets, back.queues[2].polls, back.queues[2].irqs) == (5, 2, 1)
+    history = History(window_frames=3)
+    for queues in (3, 1, 2, 3, 3):
+        machine.advance(1_000_000)
+        assert len(history.push(only(machine.snapshot(), queues)).queues) == queues
 
 
 def test_the_history_is_bounded_and_its_rates_cover_the_window() -> None:
