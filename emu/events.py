@@ -14,7 +14,7 @@ QUIET_NS: Final = 1_000_000
 
 
 class Event(NamedTuple):
-    """`cpu` is None for what happened outside the CPUs."""
+    """`cpu` is None for what happened outside the CPUs. `pkt N` in a text is a packet by its number (`emu.trace.packet_number`)."""
 
     at_ns: int
     cpu: int | None

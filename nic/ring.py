@@ -18,6 +18,7 @@ from emu.clock import NEVER
 from emu.dropreason import DropReason
 from emu.errors import ConfigError
 from emu.events import QUIET_NS
+from emu.trace import packet_number
 from nic.flow_sample import FlowSample
 
 if TYPE_CHECKING:
@@ -213,7 +214,10 @@ class RxRing:
         self.dropped_bytes += sum([skb.wire_bytes for skb in refused])
         first_ns = refused[0].arrived_ns
         if self.events is not None and first_ns - self.refused_ns > QUIET_NS:
-            self.events.note(first_ns, None, f"rx-{self.index} is full: {self.fill} frames wait, the device drops")
+            first = packet_number(refused[0])
+            self.events.note(
+                first_ns, None, f"rx-{self.index} is full: {self.fill} frames wait, the device drops pkt {first}"
+            )
         self.refused_ns = refused[-1].arrived_ns
         self.statistics.rx_missed_errors += len(refused)
         ledger = self.ledger

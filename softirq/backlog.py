@@ -16,6 +16,7 @@ from cpus.interrupts import Interrupt
 from emu.dropreason import DropReason
 from emu.events import QUIET_NS
 from emu.skb import Skb
+from emu.trace import packet_number
 from softirq.demux import netif_receive_skb
 from softirq.napi import Napi, napi_schedule_irqoff
 
@@ -74,7 +75,9 @@ class Backlog(Napi):
             sd.dropped += 1
             if stamp_ns - self.refused_ns > QUIET_NS:
                 why = "flow limit" if qlen <= max_backlog else f"netdev_max_backlog {max_backlog}"
-                net.events.note(stamp_ns, sd.index, f"backlog refuses: {qlen} packets queued, {why}")
+                net.events.note(
+                    stamp_ns, sd.index, f"backlog refuses pkt {packet_number(skb)}: {qlen} packets queued, {why}"
+                )
             self.refused_ns = stamp_ns
         else:
             rules = net.rules

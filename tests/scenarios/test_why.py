@@ -419,3 +419,26 @@ def test_every_answer_can_be_read_back(capsys: pytest.CaptureFixture[str]) -> No
         assert capsys.readouterr().out
         assert main(["why", *words, "--seed", "1", "--json"]) == 0
         msgspec.json.decode(capsys.readouterr().out, type=kind)
+
+
+def test_events_name_the_packet_that_was_refused() -> None:
+    texts = {
+        "NIC_RING_FULL": ("rx-0 is full", machine(2, 1, nic="ring = 256") + udp(6_000_000, 1500) + SINK),
+        "CPU_BACKLOG": (
+            "backlog refuses",
+            machine(2, 1) + '[set]\n"net.core.netdev_max_backlog" = 20\n' + rps(1, "2") + udp(3_000_000, 400) + SINK,
+        ),
+        "SOCKET_RCVBUFF": (
+            "udp:5001 refuses",
+            machine(2, 1) + udp(1_500_000, 400) + reader("1", "rcvbuf = 4096\nwork_ns = 900\n"),
+        ),
+    }
+    for reason, (words, text) in texts.items():
+        built, stories = record(text)
+        named = [event for event in built.machine.net.events.last(256) if words in event.text]
+        assert named
+        for event in named:
+            found = re.search(r"\bpkt (\d+)\b", event.text)
+            assert found is not None
+            end = stories[int(found[1])].end
+            assert (end.reason, end.at_ns) == (reason, event.at_ns)
