@@ -3,7 +3,7 @@
 The tree is a directory as `softnet export` and collect.sh make it: `proc/...`, `sys/...`, and `ethtool/IF.l` and so on. What it
 says stands below what the scenario's own file says, and that below the command line. From a built-in scenario, which was
 written for a machine of its own, only what is no part of a machine is taken.
-Leaves out: traffic and applications, which no tree holds; the box's counters.
+Leaves out: traffic and applications, which no tree holds. The box's counters are only told.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from emu.tree import ControlTree
 from scenarios.box_cpus import put_offline, read_cpus, read_kernel
 from scenarios.box_files import BoxFiles
 from scenarios.box_nic import choose_interface, read_nic
+from scenarios.box_rates import rates
 from scenarios.box_settings import BoxSettings
 from scenarios.box_sysctls import read_sysctls
 from scenarios.cpusets import parse_cpus
@@ -56,6 +57,7 @@ def read_box(root: Path, name: str, wanted: dict[str, Any]) -> Box:
     release = _table(wanted, "machine").get("rules", into.document["machine"].get("rules", DEFAULT_RELEASE))
     read_sysctls(into, cpus, str(release))
     put_offline(into, cpus)
+    into.rates = rates(files)
     return Box(into.document, into.places, tuple(into.notes()))
 
 

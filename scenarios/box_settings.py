@@ -25,6 +25,8 @@ class BoxSettings:
         """Setting -> the file that it is from, for errors."""
         self.is_about: list[str] = []
         """What it is a copy of."""
+        self.rates: str | None = None
+        """What its counters say, if they were copied twice."""
         self.assumed: list[str] = []
         """What was taken because the files do not tell."""
         self.differs: list[str] = []
@@ -36,9 +38,11 @@ class BoxSettings:
         self.places[table, key] = self.files.where(path)
 
     def notes(self) -> list[str]:
-        """A line each: what it is, what was missing, assumed, or is different here. ASCII controls are in none of them."""
+        """A line each: what it is and did, what was missing, assumed, or is different here."""
         name = self.files.where("").rstrip("/") or "/"
         lines = [f"{name}: {', '.join(self.is_about)}"]
+        if self.rates is not None:
+            lines.append(f"{name}: {self.rates}")
         for title, words in (
             ("not there", _grouped(self.files.missing)),
             ("assumed", self.assumed),

@@ -402,3 +402,38 @@ def test_a_tree_is_relative_to_its_scenario_file(tmp_path: Path) -> None:
     file.write_text('[machine]\ntree = "vm"\n' + TRAFFIC)
     assert open_scenario(str(file)).scenario.machine.cpus == 2
     assert make("[machine]\ncpus = 2\n" + TRAFFIC).notes == []
+
+
+# ---------------------------------------------------------------- what the box did itself
+
+
+def sampled(tmp_path: Path) -> Path:
+    """The virtual machine, with two samples of its counters."""
+    tree = copy("vm", tmp_path)
+    samples = {
+        "": ("100.00 180.00\n", "ffffff00 00000000 00000001", "cpu0 100 0 50 800 0 10 40 0 0 0\n"),
+        "after": ("110.00 190.00\n", "00000b00 00000014 0000001a", "cpu0 150 0 100 1100 0 10 640 0 0 0\n"),
+    }
+    for place, (uptime, softnet, stat) in samples.items():
+        (tree / place / "proc/net").mkdir(parents=True, exist_ok=True)
+        (tree / place / "proc/uptime").write_text(uptime)
+        (tree / place / "proc/net/softnet_stat").write_text(softnet + " 00000000" * 12 + "\n")
+        (tree / place / "proc/stat").write_text("cpu  1 2 3 4 5 6 7 8 9 10\n" + stat + "intr 5 0 0\n")
+    return tree
+
+
+def test_two_samples_tell_what_the_box_did_itself(tmp_path: Path) -> None:
+    notes = load(sampled(tmp_path)).origin.notes
+    assert notes[1].endswith(
+        ": there, over 10.0 s: 307 packets/s through softirq, 2 dropped/s, 2.5 squeezes/s; CPU 0 busiest: 70%, 60% in softirq"
+    )
+
+
+@pytest.mark.parametrize(
+    "path", ["proc/uptime", "after/proc/uptime", "proc/net/softnet_stat", "after/proc/net/softnet_stat"]
+)
+@pytest.mark.parametrize("text", ["", "no counters\n", "1 2 3\n" * 5])
+def test_samples_that_do_not_fit_tell_nothing(path: str, text: str, tmp_path: Path) -> None:
+    tree = sampled(tmp_path)
+    (tree / path).write_text(text)
+    assert not any("there, over" in note for note in load(tree).origin.notes)
