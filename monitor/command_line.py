@@ -22,11 +22,18 @@ Complete = Callable[[str], tuple[str, Sequence[str]]]
 
 
 class CommandLine:
-    """A line being edited. `history` is shared by all lines of a run, the oldest first."""
+    """A line being edited. `history` is shared by all lines of a run, the oldest first.
 
-    def __init__(self, complete: Complete, history: list[str]) -> None:
-        self.text = ""
-        self.cursor = 0
+    `title` and `prompt` tell what the line is for.
+    """
+
+    def __init__(
+        self, complete: Complete, history: list[str], title: str = "COMMAND", prompt: str = ":", text: str = ""
+    ) -> None:
+        self.title = title
+        self.prompt = prompt
+        self.text = text
+        self.cursor = len(text)
         self.busy = False
         """A line was handed in and is not answered yet."""
         self.answer: list[tuple[str, str]] = []
@@ -141,7 +148,9 @@ def command_lines(command: CommandLine, view: View, lines: int) -> list[Text]:
     if len(shown) > room:
         left_out = len(shown) - max(room - 1, 0)
         shown = shown[: max(room - 1, 0)] + [line(("  ", ""), (f"{left_out} more lines", FAINT))][:room]
-    title = [rule("COMMAND", view.width, "Tab completes, Enter runs, Esc leaves", view.unicode)] if lines > 1 else []
+    title = (
+        [rule(command.title, view.width, "Tab completes, Enter runs, Esc leaves", view.unicode)] if lines > 1 else []
+    )
     return [cut(text, view.width) for text in [*title, *shown, _edited(command, view)]][-lines:]
 
 
@@ -157,4 +166,10 @@ def _edited(command: CommandLine, view: View) -> Text:
         text[command.cursor : command.cursor + 1],
         text[command.cursor + 1 :],
     )
-    return line((" :", HEADING), before, (at or " ", "reverse"), behind, ("  ...", FAINT) if command.busy else "")
+    return line(
+        (f" {command.prompt}", HEADING),
+        before,
+        (at or " ", "reverse"),
+        behind,
+        ("  ...", FAINT) if command.busy else "",
+    )

@@ -25,6 +25,18 @@ class Sample:
     """99th percentile of the time from wire to read of what was read in the step, 0 if nothing was."""
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Settings that changed between two snapshots, and what was measured before."""
+
+    knobs: tuple[tuple[str, str, str], ...]
+    """(name, old value, new value)."""
+    before: Rates
+    """Rates up to the last snapshot before the change."""
+    after: Rates
+    """Rates since then."""
+
+
 class History:
     """Fed with snapshots of one run in the order of their time. Keeps at most `window_frames` + 1 snapshots and `samples` samples."""
 
@@ -32,6 +44,8 @@ class History:
         self._snapshots: deque[Snapshot] = deque(maxlen=window_frames + 1)
         self._samples: deque[Sample] = deque(maxlen=samples)
         self._rates: Rates | None = None
+        self._knobs: tuple[tuple[str, str, str], ...] = ()
+        self._before: tuple[Snapshot, Rates] | None = None
 
     def push(self, snapshot: Snapshot) -> Rates:
         """Take in a snapshot and return the rates over the window that it ends.
@@ -53,9 +67,28 @@ class History:
                     wait.p99_ns if wait is not None else 0,
                 )
             )
+        if last is not None and last.knobs != snapshot.knobs:
+            self._note_change(last, snapshot)
         self._snapshots.append(snapshot)
         self._rates = delta(self._snapshots[0], snapshot) if len(self._snapshots) > 1 else step
         return self._rates
+
+    def change(self) -> Change | None:
+        """The last change of settings, with the rates before and since; None if nothing changed."""
+        if self._before is None or not self._snapshots:
+            return None
+        snapshot, before = self._before
+        return Change(self._knobs, before, delta(snapshot, self._snapshots[-1]))
+
+    def _note_change(self, last: Snapshot, snapshot: Snapshot) -> None:
+        """A window that holds the change would mix both: it begins anew."""
+        assert self._rates is not None
+        names = sorted(last.knobs.keys() | snapshot.knobs.keys())
+        values = [(name, last.knobs.get(name, "-"), snapshot.knobs.get(name, "-")) for name in names]
+        self._knobs = tuple(value for value in values if value[1] != value[2])
+        self._before = last, self._rates
+        self._snapshots.clear()
+        self._snapshots.append(last)
 
     def samples(self) -> tuple[Sample, ...]:
         """The samples so far, oldest first."""

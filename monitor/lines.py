@@ -35,8 +35,30 @@ class View:
     """Somebody can press keys."""
     footer: bool = True
     """The last line names the keys; a picture needs none."""
-    help: bool = False
-    """The keys are shown in place of the panels."""
+    page: str = ""
+    """What stands in place of the panels: help, setup, knobs, before, proof, commands; empty for the panels."""
+    panel: int = 0
+    """The panel that keys move in, 1 to 6; 0 for none, as on a picture."""
+    row: int = 0
+    """The selected row of that panel, from 0."""
+    zoomed: bool = False
+    """That panel has the whole screen."""
+    cpu_sort: str = "trouble"
+    queue_sort: str = "trouble"
+    inverted: bool = False
+    """Sorted the other way round."""
+    filter: str = ""
+    """Events that are shown: of a CPU (cpu2), a queue (rx-0), a packet (pkt 7), or with these words."""
+    find: str = ""
+    """What was searched for; the row it was found in is selected."""
+    map: bool | None = None
+    """CPUs as nodes and a heat row; None: when there are many."""
+    node: int | None = None
+    """The node whose CPUs are listed; None for all."""
+    hidden: frozenset[str] = frozenset()
+    """Panels that the user left out."""
+    page_row: int = 0
+    """The selected line of a page."""
     command: CommandLine | None = None
     """The command line at the bottom, in place of the footer."""
 
@@ -64,10 +86,11 @@ def line(*parts: str | tuple[str, str]) -> Text:
     return text
 
 
-def rule(title: str, width: int, note: str = "", unicode: bool = True) -> Text:
-    """The top line of a panel; `note` stands at its right end and goes first when there is no room."""
+def rule(title: str, width: int, note: str = "", unicode: bool = True, focused: bool = False) -> Text:
+    """The top line of a panel; `note` stands at its right end and goes first when there is no room. The focused one's title is in brackets."""
     dash = "─" if unicode else "-"
-    if len(title) + len(note) + 8 > width:
+    title = f"[{title}]" if focused else title
+    if cell_len(title) + cell_len(note) + 8 > width:
         note = ""
     title = title[: max(width - 4, 0)]
     right = f" {note} {dash}" if note else ""
@@ -127,12 +150,23 @@ def share_lines(wants: Sequence[int], least: Sequence[int], lines: int) -> list[
     return given
 
 
-def first_lines(items: Sequence[T], lines: int, draw: Callable[[T], Text], more: Callable[[int], str]) -> list[Text]:
-    """The first items, one a line; if they do not all fit, the last line says how many are missing."""
-    if len(items) <= lines:
-        return [draw(item) for item in items]
+def first_lines(
+    items: Sequence[T], lines: int, draw: Callable[[T], Text], more: Callable[[int], str], selected: int = -1
+) -> list[Text]:
+    """Items, one a line; if they do not all fit, the last line says how many are missing.
+
+    The first ones, or those around item `selected`, which is shown in reverse.
+    """
     if lines <= 0:
         return []
-    drawn = [draw(item) for item in items[: lines - 1]]
-    drawn.append(line((f" {more(len(items) - lines + 1)}", FAINT)))
+    start, shown = 0, len(items)
+    if len(items) > lines:
+        shown = lines - 1
+        start = min(max(selected - shown // 2, 0), len(items) - shown) if selected >= 0 else 0
+    drawn = [draw(item) for item in items[start : start + shown]]
+    if start <= selected < start + shown:
+        drawn[selected - start].stylize("reverse")
+    if shown < len(items):
+        above = f"{start} above, " if start else ""
+        drawn.append(line((f" {above}{more(len(items) - shown - start)}", FAINT)))
     return drawn

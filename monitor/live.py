@@ -16,7 +16,7 @@ from monitor.command_line import CommandLine
 from monitor.history import History
 from monitor.identities import broken_identities
 from monitor.keys import read_keys
-from monitor.lines import View
+from monitor.navigation import Navigation
 from monitor.render import frame
 from monitor.snapshot import Snapshot
 from monitor.terminal import Terminal
@@ -73,17 +73,21 @@ class RunControls(Protocol):
 
 
 class LiveScreen:
-    """What the screen shows beside the run: help or not, going on or not; and the meaning of the keys."""
+    """What the screen shows beside the run, and the meaning of the keys: those that steer the run, those that choose what is seen."""
 
     def __init__(self, source: SnapshotSource, controls: RunControls) -> None:
         self._source = source
         self._controls = controls
-        self.help = False
+        self.navigation = Navigation()
         self.ended = False
         self.command: CommandLine | None = None
         """The line being typed, or the answer to the last one."""
         self._typed: list[str] = []
         """Lines handed in during this run, the oldest first."""
+        self._take: Callable[[str], bool] | None = None
+        """What to do with the line being typed if it is no command; False: it found nothing."""
+        self._searched: list[str] = []
+        self._filtered: list[str] = []
         self._handed_in: list[str] = []
         self._line_came = trio.Event()
         self._changed = trio.Event()
@@ -95,12 +99,12 @@ class LiveScreen:
             "+": controls.faster,
             "=": controls.faster,
             "-": controls.slower,
-            "?": self._toggle_help,
-            "h": self._toggle_help,
-            "f1": self._toggle_help,
-            "escape": self._leave_help,
             "c-l": lambda: None,
             ":": self._open_command,
+            "/": self._open_search,
+            "f3": self._open_search,
+            "\\": self._open_filter,
+            "f4": self._open_filter,
             "s": self._save,
         }
 
@@ -108,6 +112,9 @@ class LiveScreen:
         """Do what `key` means and draw soon; keys without a meaning do nothing."""
         if self.command is not None:
             self._type(self.command, key)
+            self._changed.set()
+            return
+        if self.navigation.press(key):
             self._changed.set()
             return
         action = self._keys.get(key)
@@ -139,18 +146,41 @@ class LiveScreen:
 
     def _open_command(self) -> None:
         self.command = CommandLine(self._controls.complete, self._typed)
+        self._take = None
+
+    def _open_search(self) -> None:
+        self.command = self.navigation.searcher(self._searched)
+        self._take = self.navigation.search
+
+    def _open_filter(self) -> None:
+        def show_only(words: str) -> bool:
+            self.navigation.show_only(words)
+            return True
+
+        self.command = self.navigation.filterer(self._filtered)
+        self._take = show_only
 
     def _type(self, command: CommandLine, key: str) -> None:
         if key == "escape" or (key in ("c-h", "c-d") and not command.text and not command.busy):
             self.command = None
             return
+        if self._take is not None and key in ("c-m", "c-j") and not command.text.strip():
+            self._take("")
+            self.command = None
+            return
         said = command.press(key)
-        if said is not None:
+        if said is not None and self._take is not None:
+            if self._take(said):
+                self.command = None
+            else:
+                command.answered(said, "no row has that", refused=True)
+        elif said is not None:
             self._handed_in.append(said)
             self._line_came.set()
 
     def _save(self) -> None:
         command = CommandLine(self._controls.complete, self._typed)
+        self._take = None
         try:
             command.answered("save", self._controls.save())
         except OSError as error:
@@ -171,12 +201,6 @@ class LiveScreen:
         if not self._source.snapshot().meta.paused:
             self._controls.pause()
         self._controls.step()
-
-    def _toggle_help(self) -> None:
-        self.help = not self.help
-
-    def _leave_help(self) -> None:
-        self.help = False
 
 
 async def live(
@@ -206,17 +230,11 @@ async def live(
                 if broken:
                     raise InvariantError("; ".join(broken))
                 rates = history.push(snapshot)
+                screen.navigation.look(snapshot, rates)
                 width, height = terminal.console.size
-                view = View(
-                    width,
-                    height,
-                    unicode=terminal.unicode,
-                    keys=terminal.keys,
-                    help=screen.help,
-                    command=screen.command,
-                )
+                view = screen.navigation.view(width, height, terminal.unicode, terminal.keys, screen.command)
                 try:
-                    terminal.show(frame(snapshot, rates, history.samples(), view))
+                    terminal.show(frame(snapshot, rates, history.samples(), view, history.change()))
                 except OSError as error:
                     if error.errno not in (errno.EIO, errno.ENXIO, errno.EBADF):
                         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from rich.text import Text
@@ -12,7 +13,9 @@ from monitor.rates import QueueRates, Rates
 from monitor.snapshot import QueueStatistics, Snapshot
 
 WIDTH: Final = 79
-"""Cells of a full line; wider screens put another panel beside."""
+"""Cells of a full line."""
+NARROW: Final = 63
+"""Cells of a line without rates of packets and losses; another panel stands beside."""
 
 
 def mode(queue: QueueStatistics) -> str:
@@ -27,21 +30,43 @@ def _key(queue: QueueStatistics, rate: QueueRates) -> tuple[int, int, int]:
     return (-(rate.drops.bit_length()), -fill, queue.index)
 
 
-def _row(queue: QueueStatistics, rate: QueueRates, rates: Rates) -> Text:
+SORTS: Final[Mapping[str, Callable[[QueueStatistics, QueueRates], tuple[float, ...]]]] = {
+    "trouble": lambda queue, rate: _key(queue, rate),
+    "queue": lambda queue, rate: (queue.index,),
+    "fill": lambda queue, rate: (-queue.ring_fill,),
+    "irq/s": lambda queue, rate: (-rate.irqs,),
+    "p/poll": lambda queue, rate: (-rate.packets / rate.polls if rate.polls else 0,),
+    "pkt/s": lambda queue, rate: (-rate.packets,),
+    "drop": lambda queue, rate: (-rate.drops,),
+}
+"""Columns that the lines can be sorted by, the most first."""
+
+
+def queue_order(snapshot: Snapshot, rates: Rates, view: View) -> list[int]:
+    """Queues in the order in which they are listed."""
+    key = SORTS[view.queue_sort]
+    order = list(range(len(snapshot.queues)))
+    order.sort(key=lambda i: (key(snapshot.queues[i], rates.queues[i]), i), reverse=view.inverted)
+    return order
+
+
+def _row(queue: QueueStatistics, rate: QueueRates, rates: Rates, wide: bool) -> Text:
     per_second = rates.per_second
     per_poll = f"{rate.packets / rate.polls:.1f}" if rate.polls else "-"
     gro = f"{rate.packets / rate.skbs:.1f}" if rate.skbs else "-"
     full = queue.ring_size > 0 and queue.ring_fill >= queue.ring_size
-    return line(
+    text = line(
         ("*", TROUBLE) if rate.drops else " ",
         f"rx-{queue.index:<3} ",
-        (gauge(queue.ring_fill, queue.ring_size, 8), TROUBLE if full else ""),
-        f"{f'{queue.ring_fill}/{queue.ring_size}':>10}{queue.irq:>5}{queue.cpu:>5}",
+        (gauge(queue.ring_fill, queue.ring_size, 8 if wide else 7), TROUBLE if full else ""),
+        f"{f'{queue.ring_fill}/{queue.ring_size}':>10}{queue.irq:>4}{queue.cpu:>4}",
         f"{si(per_second(rate.irqs)):>6}{per_poll:>7}{gro:>5} ",
         (f"{mode(queue):<10}", WARNING if queue.polling else ""),
-        f"{si(per_second(rate.packets)):>6}",
-        (f"{si(per_second(rate.drops)):>6}", TROUBLE if rate.drops else ""),
     )
+    if wide:
+        text.append(f"{si(per_second(rate.packets)):>7}")
+        text.append(f"{si(per_second(rate.drops)):>7}", TROUBLE if rate.drops else "")
+    return text
 
 
 def lines_wanted(snapshot: Snapshot) -> int:
@@ -51,15 +76,21 @@ def lines_wanted(snapshot: Snapshot) -> int:
 
 def queue_panel(snapshot: Snapshot, rates: Rates, view: View, width: int, lines: int) -> list[Text]:
     """At most `lines` lines of at most `width` cells."""
-    order = sorted(range(len(snapshot.queues)), key=lambda i: _key(snapshot.queues[i], rates.queues[i]))
+    order = queue_order(snapshot, rates, view)
+    wide = width >= WIDTH
+    note = f"sort: {view.queue_sort} {'^' if view.inverted else 'v'}"
+    heading = " q      ring            fill irq>cpu irq/s p/poll  gro mode         pkt/s   drop"
+    if not wide:
+        heading = " q      ring           fill irq>cpu irq/s p/poll  gro mode"
     panel = [
-        rule("QUEUES", width, "per second, POLL = vector masked", view.unicode),
-        line((" q      ring            fill  irq >cpu irq/s p/poll  gro mode       pkt/s  drop", HEADING)),
+        rule("2 QUEUES", width, f"POLL: vector masked, {note}" if wide else note, view.unicode, view.panel == 2),
+        line((heading, HEADING)),
     ][: max(lines, 0)]
     panel += first_lines(
         order,
         lines - len(panel),
-        lambda i: _row(snapshot.queues[i], rates.queues[i], rates),
-        lambda missing: f"and {missing} queues in less trouble",
+        lambda i: _row(snapshot.queues[i], rates.queues[i], rates, wide),
+        lambda missing: f"and {missing} queues" + " in less trouble" * (view.queue_sort == "trouble"),
+        min(view.row, len(order) - 1) if view.panel == 2 else -1,
     )
     return [cut(text, width) for text in panel]

@@ -1,6 +1,6 @@
-"""The screen: panels composed for a width and a height. A pure function of numbers; nothing here knows a terminal.
+"""The screen: head, panels or a page, knobs, footer. A pure function of numbers and a view; nothing here knows a terminal.
 
-Every line is pre-formatted text: a table of rich costs twenty times as much a frame. 80 x 24 is the least that shows everything; smaller
+Every line is pre-formatted text: a table of rich costs twenty times as much a frame. 80 x 24 is the least that shows the panels; smaller
 terminals get the head, the most troubled CPUs, and are told what is missing.
 """
 
@@ -10,34 +10,45 @@ from typing import Final
 
 from rich.text import Text
 
-from monitor import cpu_panel, cpu_row, drop_panel, latency_panel, queue_panel
+from monitor import cpu_row
 from monitor.command_line import command_lines
-from monitor.event_panel import event_panel
 from monitor.header import conserved_parts, header, identity_line, state_words
 from monitor.help import help_lines
-from monitor.history import Sample
-from monitor.lines import FAINT, TROUBLE, WARNING, View, beside, cut, fit, line, share_lines
+from monitor.history import Change, Sample
+from monitor.knobs_panel import before_page, knobs_line, knobs_page
+from monitor.layout import panels, zoomed
+from monitor.lines import FAINT, TROUBLE, WARNING, View, cut, fit, line
 from monitor.numbers import per_second_parts, si
 from monitor.rates import Rates
+from monitor.setup_page import setup_page
 from monitor.snapshot import Meta, Snapshot
+from monitor.why.finding import Finding
+from monitor.why.findings import findings
+from monitor.why_panel import command_page, proof_lines, selected
 
 LEAST_WIDTH: Final = 80
 LEAST_HEIGHT: Final = 24
-WIDE: Final = 118
-"""From this width on, panels stand beside the queues."""
 
 
-def frame(snapshot: Snapshot, rates: Rates, samples: tuple[Sample, ...], view: View) -> Text:
+def frame(
+    snapshot: Snapshot, rates: Rates, samples: tuple[Sample, ...], view: View, change: Change | None = None
+) -> Text:
     """The whole screen as one text of at most `view.height` lines of at most `view.width` cells."""
     if view.width < LEAST_WIDTH or view.height < LEAST_HEIGHT:
         lines = _tiny(snapshot, rates, view)
     else:
+        found = findings(snapshot, rates)
         lines = header(snapshot, rates, samples, view)
-        room = view.height - len(lines) - view.footer
-        lines += help_lines(view, room) if view.help else _panels(snapshot, rates, view, room)
+        knobs = [] if "knobs" in view.hidden else [knobs_line(snapshot, view, change is not None)]
+        room = view.height - len(lines) - view.footer - len(knobs)
+        if view.page:
+            lines += _page(snapshot, found, view, room, change)
+        else:
+            lines += (zoomed if view.zoomed else panels)(snapshot, rates, found, view, room)
+        lines += [line() for _ in range(view.height - view.footer - len(knobs) - len(lines))]
+        lines += knobs
         if view.footer:
-            lines += [line() for _ in range(view.height - 1 - len(lines))]
-            lines.append(footer(snapshot.meta, view))
+            lines.append(footer(snapshot.meta, view, found))
     if view.command is not None:
         asked = command_lines(view.command, view, max(view.height // 2, 1))
         lines += [line() for _ in range(view.height - len(lines))]
@@ -47,61 +58,46 @@ def frame(snapshot: Snapshot, rates: Rates, samples: tuple[Sample, ...], view: V
     )
 
 
-def footer(meta: Meta, view: View) -> Text:
+def footer(meta: Meta, view: View, found: tuple[Finding, ...] = ()) -> Text:
     """The keys that do something now."""
     if not view.keys:
         return cut(line((" no keyboard here: Ctrl-C ends the run", FAINT)), view.width)
-    keys = [(50, "q quit", ""), (40, "? back" if view.help else "? help", "")]
-    if not meta.finished:
-        keys += [(35, "SPC go on" if meta.paused else "SPC pause", "")]
-        keys += [(30, ". step", ""), (20, "+ - speed", ""), (32, ": command", ""), (15, "s save", "")]
+    keys = [(98, "q quit", ""), (97, "Esc back", "")] if view.page or view.zoomed else [(98, "q quit", "")]
+    if view.page != "help":
+        keys.append((96, "? help", ""))
+    if meta.finished:
+        keys.append((99, "the run is over; q shows the summary", WARNING))
     else:
-        keys += [(60, "the run is over; q shows the summary", WARNING)]
+        keys += [(95, "SPC go on" if meta.paused else "SPC pause", ""), (90, ". step", ""), (80, "+ - speed", "")]
+        keys.append((92, ": command", ""))
+    keys.append((45, "s save", ""))
+    if view.page == "setup":
+        keys.append((94, "SPC change", ""))
+    if not view.page:
+        finding = selected(found, view)
+        keys += [(60, "p proof", "")] if finding is not None else []
+        keys += [(55, "a commands", "")] if finding is not None and finding.commands else []
+        keys += [(50, "" if view.zoomed else "k knobs", ""), (40, "b before", "")]
+        keys += [(70, "1-6 panel", ""), (65, "" if view.zoomed or not view.panel else "Enter zoom", "")]
+        keys += [(35, "/ search", ""), (30, "n next" if view.find else "", ""), (34, "\\ filter", "")]
+        if view.panel in (1, 2):
+            keys += [(33, "< > sort", ""), (20, "I invert", "")]
+        if view.panel <= 1:
+            keys += [(25, "t list" if view.map else "t map", ""), (15, "e node", "")]
+        keys.append((10, "F2 set-up", ""))
     return fit(keys, view.width)
 
 
-def _panels(snapshot: Snapshot, rates: Rates, view: View, room: int) -> list[Text]:
-    wide = view.width >= WIDE
-    least = min(cpu_panel.least_lines(snapshot), room - 6)
-    cpus_want = cpu_panel.lines_wanted(snapshot)
-    queues_want = queue_panel.lines_wanted(snapshot)
-    drops_want = drop_panel.lines_wanted(snapshot, rates)
-    waits_want = latency_panel.lines_wanted(snapshot)
-    if wide:
-        left = queue_panel.WIDTH
-        right = view.width - left - 1
-        middle_want, lower_want = max(queues_want, drops_want), max(waits_want, 5)
-        cpus, middle, lower = share_lines((cpus_want, middle_want, lower_want), (least, 6, 6), room)
-        lower += room - cpus - middle - lower
-        half = min(view.width // 2, 70)
-        return (
-            cpu_panel.cpu_panel(snapshot, rates, view, cpus)
-            + beside(
-                queue_panel.queue_panel(snapshot, rates, view, left, middle),
-                drop_panel.drop_panel(snapshot, rates, view, right, middle),
-                left,
-            )
-            + beside(
-                latency_panel.latency_panel(snapshot, view, half, min(lower, waits_want)),
-                event_panel(snapshot, view, view.width - half - 1, lower),
-                half,
-            )
-        )
-    left = view.width // 2 - 2
-    cpus, middle, lower = share_lines((cpus_want, queues_want, max(drops_want, waits_want)), (least, 5, 5), room)
-    if lower < 3:  # titles alone say nothing
-        middle, lower = middle + lower, 0
-    panels = (
-        cpu_panel.cpu_panel(snapshot, rates, view, cpus)
-        + queue_panel.queue_panel(snapshot, rates, view, view.width, middle)
-        + beside(
-            drop_panel.drop_panel(snapshot, rates, view, left, lower),
-            latency_panel.latency_panel(snapshot, view, view.width - left - 1, lower),
-            left,
-        )
-    )
-    rest = room - len(panels)
-    return panels + event_panel(snapshot, view, view.width, rest) if rest >= 3 else panels
+def _page(snapshot: Snapshot, found: tuple[Finding, ...], view: View, room: int, change: Change | None) -> list[Text]:
+    if view.page == "help":
+        return help_lines(view, room)
+    if view.page == "setup":
+        return setup_page(view, room)
+    if view.page == "knobs":
+        return knobs_page(snapshot, view, room)
+    if view.page == "before":
+        return before_page(change, view, room)
+    return proof_lines(found, view, room) if view.page == "proof" else command_page(found, view, room)
 
 
 def _tiny(snapshot: Snapshot, rates: Rates, view: View) -> list[Text]:
@@ -115,7 +111,7 @@ def _tiny(snapshot: Snapshot, rates: Rates, view: View) -> list[Text]:
     budget, time = per_second_parts([rates.squeeze_budget, rates.squeeze_time], rates.interval_ns)
     lines = [
         identity_line(snapshot, view),
-        line((f" {' and '.join(missing)} missing for queues, drops, waits", WARNING)),
+        line((f" {' and '.join(missing)} missing for queues, flow, why", WARNING)),
         line(f" IN {arrived:,}/s = OUT {out:,}"),
         line((f"  + DROP {dropped:,}", TROUBLE if rates.dropped_frames else ""), f" + HELD {held:,}"),
         line(f" SQZ {budget + time:,} = b {budget:,} + t {time:,}"),

@@ -1,0 +1,60 @@
+"""Finding: a sentence about the last interval that counters prove, with the numbers that prove it and what one might do."""
+
+from __future__ import annotations
+
+import shlex
+
+from msgspec import Struct
+
+from emu.cpumask import parse_mask
+from monitor.rates import Rates
+from monitor.snapshot import Snapshot
+
+
+class Finding(Struct, frozen=True):
+    """`trouble` is a loss, or time that ran out; other findings are worth knowing."""
+
+    trouble: bool
+    text: str
+    proof: tuple[str, ...]
+    """The numbers behind `text`, a line each, with the names that they have on a real machine."""
+    advice: str = ""
+    """What would change it, in a few words."""
+    commands: tuple[str, ...] = ()
+    """Shell commands that make that change; quoted, never run by us."""
+
+
+def per_second(rates: Rates, count: int) -> str:
+    """`count` of the interval as a whole number a second with commas; what is not zero never reads as zero."""
+    rate = rates.per_second(count)
+    return f"{rate:,.0f}" if rate >= 0.5 or not count else "<1"
+
+
+def percent(part: int, whole: int) -> str:
+    """`54.3 %`; `-` of nothing."""
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def knob(snapshot: Snapshot, name: str, default: str = "") -> str:
+    """A setting as it is now."""
+    return snapshot.knobs.get(name, default)
+
+
+def rps_cpus_path(snapshot: Snapshot, queue: int) -> str:
+    """The control file with a queue's RPS mask."""
+    return f"/sys/class/net/{snapshot.meta.nic}/queues/rx-{queue}/rps_cpus"
+
+
+def rps_mask(snapshot: Snapshot, queue: int) -> int:
+    """The CPUs that a queue's packets are spread over, 0 without RPS."""
+    return parse_mask(knob(snapshot, rps_cpus_path(snapshot, queue), "0"), max(len(snapshot.cpus), 1))
+
+
+def echo(value: str, path: str) -> str:
+    """The command that writes a control file."""
+    return f"echo {shlex.quote(value)} > {shlex.quote(path)}"
+
+
+def sysctl(name: str, value: str) -> str:
+    """The command that sets a sysctl."""
+    return f"sysctl -w {shlex.quote(f'{name}={value}')}"
