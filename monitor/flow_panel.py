@@ -96,22 +96,22 @@ def _waits(rates: Rates, cell: int) -> Text:
 
 def stage_table(rates: Rates, view: View, width: int) -> list[Text]:
     """For the zoomed panel: each stage in whole numbers a second, came = next + lost + held + consumed."""
-    heading = f" {'stage':<8}{'came/s':>12}{'= next':>12}{'+ lost':>10}{'+ held':>10}{'+ consumed':>12}{'skbs/s':>12}  wait p50   p99 p99.9"
+    names = ("came/s", "= next", "+ lost", "+ held", "+ consumed", "skbs/s")
+    heading = f" {'stage':<8}" + "".join(f" {name:>11}" for name in names) + "   wait p50   p99 p99.9"
     table = [rule("BY STAGE", width, unicode=view.unicode), line((heading, HEADING))]
     for number, stage in enumerate(rates.flow):
-        following = rates.flow[number + 1].frames if number + 1 < len(rates.flow) else stage.frames
+        following = rates.flow[number + 1].frames if number + 1 < len(rates.flow) else stage.frames - stage.held
         passed, lost, held, consumed = per_second_parts(
             [following, stage.lost, stage.held, stage.consumed], rates.interval_ns
         )
         wait = rates.waits.get(WAITS.get(stage.name, ""))
-        known = wait is not None and wait.count
-        spans = (wait.p50_ns, wait.p99_ns, wait.p999_ns) if wait is not None and known else ()
+        spans = (wait.p50_ns, wait.p99_ns, wait.p999_ns) if wait is not None and wait.count else ()
+        skbs = "" if stage.skbs is None else f"{round(rates.per_second(stage.skbs)):,}"
         table.append(
             line(
-                f" {stage.name:<8}{passed + lost + held + consumed:>12,}{passed:>12,}",
-                (f"{lost:>10,}", TROUBLE if stage.lost else ""),
-                f"{held:>10,}{consumed:>12,}",
-                f"{'' if stage.skbs is None else format(round(rates.per_second(stage.skbs)), ','):>12}   ",
+                f" {stage.name:<8} {passed + lost + held + consumed:>11,} {passed:>11,} ",
+                (f"{lost:>11,}", TROUBLE if stage.lost else ""),
+                f" {held:>11,} {consumed:>11,} {skbs:>11}      ",
                 "".join(f"{duration(span):>6}" for span in spans),
             )
         )

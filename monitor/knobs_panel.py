@@ -32,7 +32,7 @@ def knobs_line(snapshot: Snapshot, view: View, changed: bool) -> Text:
     ]
     dash = "─" if view.unicode else "-"
     text = line((f"{dash} ", FAINT), ("KNOBS", TITLE), " ")
-    right = f" [b] before/after {dash}" if changed and view.keys else f" {dash}"
+    right = f" [b] before/after {dash}" if changed and view.keys else ""
     for name, value in values:
         part = f" {name} {plain(value or '-', unicode=view.unicode)[:24]} "
         if len(text.plain) + len(part) + len(right) <= view.width:

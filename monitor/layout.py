@@ -6,7 +6,7 @@ from typing import Final
 
 from rich.text import Text
 
-from monitor import cpu_panel, flow_panel, queue_panel, steering_panel
+from monitor import cpu_panel, flow_panel, queue_panel, steering_panel, why_panel
 from monitor.drop_panel import drop_panel
 from monitor.drop_panel import lines_wanted as drop_lines_wanted
 from monitor.event_panel import event_panel
@@ -17,10 +17,10 @@ from monitor.lines import View, beside, share_lines
 from monitor.rates import Rates
 from monitor.snapshot import Snapshot
 from monitor.why.finding import Finding
-from monitor.why_panel import proof_lines, why_panel
 
 WIDE: Final = 118
 """From this width on, the steering matrix stands beside the queues."""
+_EAGER: Final = {"cpu": 14, "queues": 12, "why": 4}
 _DROPPED_FIRST: Final = ("events", "flow", "steering")
 
 
@@ -35,15 +35,15 @@ def panels(snapshot: Snapshot, rates: Rates, found: tuple[Finding, ...], view: V
         "queues": queues,
         "steering": 0 if wide else queues,
         "flow": flow_lines,
-        "why": 1 + max(len(found), 1),
+        "why": why_panel.lines_wanted(found, view, width),
         "events": 1 + max(len(snapshot.events), 1),
     }
     least = {
         "cpu": min(cpu_panel.least_lines(snapshot, view), wants["cpu"]),
-        "queues": min(queues, 4),
-        "steering": min(wants["steering"], 4),
+        "queues": min(queues, 6),
+        "steering": min(wants["steering"], 5),
         "flow": flow_lines,
-        "why": min(wants["why"], 3),
+        "why": why_panel.lines_least(found, view, width),
         "events": min(wants["events"], 3),
     }
     for name in view.hidden & wants.keys():
@@ -51,11 +51,10 @@ def panels(snapshot: Snapshot, rates: Rates, found: tuple[Finding, ...], view: V
     for name in _DROPPED_FIRST:
         if sum(least.values()) > room:
             wants[name] = least[name] = 0
-    names = list(wants)
-    # What decides comes first when lines are short; events take what is left.
-    eager = [wants[name] if name != "events" else least[name] for name in names]
-    given = dict(zip(names, share_lines(eager, [least[name] for name in names], room), strict=True))
-    given["events"] += max(min(room - sum(given.values()), wants["events"] - given["events"]), 0)
+    # First what one looks for first, up to so many lines; then all in turn.
+    eager = {name: max(low, min(wants[name], _EAGER.get(name, 0))) for name, low in least.items()}
+    low = share_lines(list(eager.values()), list(least.values()), room)
+    given = dict(zip(wants, share_lines(list(wants.values()), low, room), strict=True))
 
     drawn = cpu_panel.cpu_panel(snapshot, rates, view, given["cpu"])
     if wide and "steering" not in view.hidden:
@@ -69,7 +68,7 @@ def panels(snapshot: Snapshot, rates: Rates, found: tuple[Finding, ...], view: V
         drawn += queue_panel.queue_panel(snapshot, rates, view, width, given["queues"])
         drawn += steering_panel.steering_panel(snapshot, rates, view, width, given["steering"])
     drawn += flow_panel.flow_panel(snapshot, rates, view, width, given["flow"])
-    drawn += why_panel(found, view, width, given["why"])
+    drawn += why_panel.why_panel(found, rates, view, width, given["why"])
     drawn += event_panel(snapshot, view, width, given["events"])
     rest = room - len(drawn)
     if rest >= 6 and wide:
@@ -91,8 +90,9 @@ def zoomed(snapshot: Snapshot, rates: Rates, found: tuple[Finding, ...], view: V
         drawn += flow_panel.stage_table(rates, view, width)[: max(room - len(drawn), 0)]
         return drawn + _ends_and_waits(snapshot, rates, view, room - len(drawn))
     if view.panel == 5:
-        drawn = why_panel(found, view, width, min(1 + max(len(found), 1), max(room - 8, 3)))
-        return drawn + proof_lines(found, view, room - len(drawn))
+        wanted = why_panel.lines_wanted(found, view, width)
+        drawn = why_panel.why_panel(found, rates, view, width, min(wanted, max(room - 8, 3)))
+        return drawn + why_panel.proof_lines(found, view, room - len(drawn))
     return event_panel(snapshot, view, width, room)
 
 

@@ -87,7 +87,7 @@ def line(*parts: str | tuple[str, str]) -> Text:
 
 
 def rule(title: str, width: int, note: str = "", unicode: bool = True, focused: bool = False) -> Text:
-    """The top line of a panel; `note` stands at its right end and goes first when there is no room. The focused one's title is in brackets."""
+    """The top line of a panel; `note` stands at its right end and goes first when there is no room. A focused one has brackets."""
     dash = "─" if unicode else "-"
     title = f"[{title}]" if focused else title
     if cell_len(title) + cell_len(note) + 8 > width:

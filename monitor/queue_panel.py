@@ -12,9 +12,9 @@ from monitor.numbers import si
 from monitor.rates import QueueRates, Rates
 from monitor.snapshot import QueueStatistics, Snapshot
 
-WIDTH: Final = 79
+WIDTH: Final = 80
 """Cells of a full line."""
-NARROW: Final = 63
+NARROW: Final = 64
 """Cells of a line without rates of packets and losses; another panel stands beside."""
 
 

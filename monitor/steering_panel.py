@@ -17,7 +17,7 @@ from monitor.rates import Rates
 from monitor.snapshot import Snapshot
 from monitor.steering import Steering
 
-_CELL: Final = 6
+_CELL: Final = 5
 _LABEL: Final = 8
 
 
@@ -94,11 +94,11 @@ def _shares(snapshot: Snapshot, rates: Rates, queue: int, width: int) -> Text:
     """For many CPUs: those that got something, the largest share first, as many as fit."""
     shares = percents(rates.queues[queue].steering)
     taker = snapshot.queues[queue].cpu
-    text = line(f" rx-{queue:<4} i c{taker}")
+    text = line(f" rx-{queue:<4} i c{taker:<4}")
     order = sorted(shares, key=lambda cpu: (-shares[cpu], cpu))
     for number, cpu in enumerate(order):
         words, style = _cell(snapshot, rates, queue, cpu, shares[cpu])
-        part = f"  {words[0].strip()}c{cpu} {words[1:].strip()}%"
+        part = f"  {words[0].replace('i', ' ').strip()}c{cpu} {words[1:].strip()}%"
         left = f"  and {len(order) - number} more"
         if len(text.plain) + len(part) + (len(left) if number + 1 < len(order) else 0) > width:
             text.append(left, WARNING)

@@ -7,36 +7,61 @@ import textwrap
 from rich.cells import cell_len
 from rich.text import Text
 
-from monitor.lines import FAINT, HEADING, TROUBLE, View, cut, first_lines, line, plain, rule
+from monitor.lines import FAINT, HEADING, TROUBLE, View, cut, line, plain, rule
+from monitor.numbers import duration
+from monitor.rates import Rates
 from monitor.why.finding import Finding
 
 
-def _row(finding: Finding, view: View, width: int) -> Text:
-    words = plain(finding.text, unicode=view.unicode)
+def _sentence(finding: Finding, view: View, width: int) -> list[Text]:
+    """The sentence on as many lines as it takes; the keys at the end of the last one if there is room."""
+    room = max(width - 4, 10)
+    parts = textwrap.wrap(plain(finding.text, unicode=view.unicode), room) or [""]
+    drawn = [line("   ", part) for part in parts]
+    drawn[0] = line((" ! ", TROUBLE) if finding.trouble else " i ", parts[0])
     keys = ("[p] proof" + (" [a] commands" if finding.commands else "")) if view.keys else ""
-    room = width - 3
-    text = line((" ! ", TROUBLE) if finding.trouble else " i ")
-    if cell_len(words) > room:
-        words = words[: room - 1] + "~"
-    text.append(words)
-    if keys and cell_len(words) + len(keys) + 2 <= room:
-        text.append(" " * (room - cell_len(words) - len(keys)))
-        text.append(keys, FAINT)
-    return text
+    left = room - cell_len(parts[-1]) - len(keys)
+    if keys and left >= 2:
+        drawn[-1].append(" " * left)
+        drawn[-1].append(keys, FAINT)
+    return drawn
 
 
-def why_panel(found: tuple[Finding, ...], view: View, width: int, lines: int) -> list[Text]:
-    """At most `lines` lines of at most `width` cells."""
-    panel = [rule("5 WHY", width, "claimed of this interval", view.unicode, view.panel == 5)][: max(lines, 0)]
+def lines_wanted(found: tuple[Finding, ...], view: View, width: int) -> int:
+    """Lines of the whole panel."""
+    return 1 + max(sum(len(_sentence(finding, view, width)) for finding in found), 1)
+
+
+def lines_least(found: tuple[Finding, ...], view: View, width: int) -> int:
+    """Lines that show the first sentence, and how many there are."""
+    return 1 + (len(_sentence(found[0], view, width)) if found else 1) + (len(found) > 1)
+
+
+def why_panel(found: tuple[Finding, ...], rates: Rates, view: View, width: int, lines: int) -> list[Text]:
+    """At most `lines` lines of at most `width` cells: the first sentences, or those from before the selected one on."""
+    note = f"what counters prove of the last {duration(rates.interval_ns)}" if rates.interval_ns else ""
+    panel = [rule("5 WHY", width, note, view.unicode, view.panel == 5)][: max(lines, 0)]
     if not found and lines > 1:
         panel.append(line((" nothing to say before time passes", FAINT)))
-    panel += first_lines(
-        found,
-        lines - len(panel),
-        lambda finding: _row(finding, view, width),
-        lambda missing: f"and {missing} more sentences",
-        min(view.row, len(found) - 1) if view.panel == 5 else -1,
-    )
+    chosen = min(view.row, len(found) - 1) if view.panel == 5 else -1
+    drawn = [_sentence(finding, view, width) for finding in found]
+    if chosen >= 0:
+        for text in drawn[chosen]:
+            text.stylize("reverse")
+    room = max(lines - len(panel), 0)
+    start = 0
+    while start < chosen and sum(len(sentence) for sentence in drawn[start : chosen + 1]) + 1 > room:
+        start += 1
+    left = room
+    for number in range(start, len(drawn)):
+        after = number + 1 < len(drawn)
+        if len(drawn[number]) + after > left:
+            if left > 0:
+                missing = len(drawn) - number
+                panel.append(line((f" and {missing} more sentence{'s' * (missing > 1)}", FAINT)))
+            break
+        panel += drawn[number]
+        left -= len(drawn[number])
     return [cut(text, width) for text in panel]
 
 

@@ -7,6 +7,7 @@ import shlex
 from msgspec import Struct
 
 from emu.cpumask import parse_mask
+from emu.errors import ControlError
 from monitor.rates import Rates
 from monitor.snapshot import Snapshot
 
@@ -46,8 +47,11 @@ def rps_cpus_path(snapshot: Snapshot, queue: int) -> str:
 
 
 def rps_mask(snapshot: Snapshot, queue: int) -> int:
-    """The CPUs that a queue's packets are spread over, 0 without RPS."""
-    return parse_mask(knob(snapshot, rps_cpus_path(snapshot, queue), "0"), max(len(snapshot.cpus), 1))
+    """The CPUs that a queue's packets are spread over, 0 without RPS. Of a document's mask that is none, nothing is claimed: 0."""
+    try:
+        return parse_mask(knob(snapshot, rps_cpus_path(snapshot, queue), "0"), max(len(snapshot.cpus), 1))
+    except ControlError:
+        return 0
 
 
 def echo(value: str, path: str) -> str:

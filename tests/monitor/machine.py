@@ -51,7 +51,10 @@ class MadeUpMachine:
             "ethtool -G eth0 rx": "512",
             "ethtool -C eth0 rx-usecs": "25",
             "ethtool -K eth0 gro": "on",
-            **{f"/sys/class/net/eth0/queues/rx-{q}/rps_cpus": "0e" if q < 4 else "30" for q in range(queues)},
+            **{
+                f"/sys/class/net/eth0/queues/rx-{q}/rps_cpus": "0e" if q < 4 and cpus > 3 else "0"
+                for q in range(queues)
+            },
         }
         self.speed: float | None = 0.25
         self.paused = False

@@ -67,7 +67,7 @@ async def test_without_a_keyboard_the_screen_ends_with_the_run() -> None:
     with trio.fail_after(5):
         await live(run, run, terminal)
     assert run.asked == []
-    assert "WHERE FRAMES END" in written(terminal)
+    assert "2 QUEUES" in written(terminal)
     assert written(terminal).endswith("\x1b[?25h\x1b[?1049l")
 
 
@@ -129,7 +129,7 @@ def test_help_opens_and_escape_closes_it() -> None:
     shown = []
     for key in ("?", "escape", "escape", "h", "f1", "f1"):
         screen.press(key)
-        shown.append(screen.help)
+        shown.append(screen.navigation.page == "help")
     assert shown == [True, False, False, True, False, True]
 
 

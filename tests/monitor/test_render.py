@@ -11,18 +11,44 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from monitor.cpu_heat import heat_cell
+from monitor.cpu_panel import SORTS as CPU_SORTS
 from monitor.cpu_row import shares, squeezes
 from monitor.header import conserved_parts
-from monitor.history import History
+from monitor.history import Change, History
 from monitor.identities import broken_identities
 from monitor.lines import View, fit, plain, share_lines
+from monitor.queue_panel import SORTS as QUEUE_SORTS
 from monitor.rates import Rates, delta
 from monitor.render import footer, frame
 from monitor.snapshot import Snapshot
+from monitor.steering_panel import percents
+from monitor.why.finding import Finding
 from tests.monitor.machine import MadeUpMachine
 from tests.monitor.sound import snapshots
 
 NAMES = st.text(max_size=30)
+
+
+@st.composite
+def views(draw: st.DrawFn) -> View:
+    """Any way to look, at any terminal."""
+    return View(
+        draw(st.integers(1, 200)),
+        draw(st.integers(1, 70)),
+        unicode=draw(st.booleans()),
+        page=draw(st.sampled_from(["", "", "", "help", "setup", "knobs", "before", "proof", "commands"])),
+        panel=draw(st.integers(0, 6)),
+        row=draw(st.integers(0, 40)),
+        page_row=draw(st.integers(0, 40)),
+        zoomed=draw(st.booleans()),
+        cpu_sort=draw(st.sampled_from(list(CPU_SORTS))),
+        queue_sort=draw(st.sampled_from(list(QUEUE_SORTS))),
+        inverted=draw(st.booleans()),
+        filter=draw(st.sampled_from(["", "cpu2", "rx-0", "(["])),
+        map=draw(st.none() | st.booleans()),
+        node=draw(st.none() | st.integers(0, 3)),
+        hidden=draw(st.frozensets(st.sampled_from(["steering", "flow", "events", "knobs"]))),
+    )
 
 
 def numbers(words: str) -> list[int]:
@@ -51,15 +77,31 @@ def test_what_a_frame_shows_adds_up(snapshot: Snapshot, size: tuple[int, int], u
         assert sum(tenths) == 1000
         assert "".join(sorted(bar, key="hska.".index)) == bar
 
+    for queue in rates.queues:
+        assert sum(percents(queue.steering).values()) == (100 if queue.steering.skbs else 0)
+    matrix = View(*size, unicode=unicode, panel=3, zoomed=True)
+    for line in frame(snapshot, rates, (), matrix).plain.split("\n"):
+        if re.match(r" rx-\d+ ", line) and "<1" not in line and "more" not in line:
+            shares = re.findall(r"(?<=[ i!])(\d+)(?=%| |$)", re.sub(r"^ rx-\d+ *(i c\d+ )?", "", line))
+            assert sum(int(share) for share in shares) in (0, 100)
+
+    stages = View(*size, unicode=unicode, panel=4, zoomed=True)
+    for line in frame(snapshot, rates, (), stages).plain.split("\n"):
+        if re.match(r" (wire|ring|napi|gro|rps|backlog|ip|l4|sock) +-?\d", line):
+            came, passed, lost, held, consumed = (int(word.replace(",", "")) for word in line.split()[1:6])
+            assert came == passed + lost + held + consumed
+
 
 @settings(max_examples=100, deadline=None)
-@given(snapshots(), st.integers(1, 200), st.integers(1, 70), st.booleans(), st.booleans())
-def test_a_frame_fits_any_terminal(snapshot: Snapshot, width: int, height: int, unicode: bool, help_: bool) -> None:
-    text = frame(snapshot, delta(None, snapshot), (), View(width, height, unicode=unicode, help=help_)).plain
+@given(snapshots(), views())
+def test_a_frame_fits_any_terminal(snapshot: Snapshot, view: View) -> None:
+    rates = delta(None, snapshot)
+    change = Change((("net.core.netdev_budget", "300", "\x1b[31m"),), rates, rates)
+    text = frame(snapshot, rates, (), view, change).plain
     lines = text.split("\n")
-    assert len(lines) <= height
-    assert max(cell_len(line) for line in lines) <= width
-    assert unicode or text.isascii()
+    assert len(lines) <= view.height
+    assert max(cell_len(line) for line in lines) <= view.width
+    assert view.unicode or text.isascii()
     assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in text.replace("\n", ""))
 
 
@@ -134,12 +176,22 @@ def test_a_capture_that_does_not_slow_down_is_told_at_every_size() -> None:
 
 def test_the_footer_names_only_keys_that_do_something_now() -> None:
     meta = MadeUpMachine(1, 1).snapshot().meta
-    assert footer(meta, View(80, 24)).plain == " q quit  ? help  SPC pause  . step  + - speed  : command  s save"
+    assert (
+        footer(meta, View(80, 24)).plain
+        == " q quit  ? help  SPC pause  . step  + - speed  : command  k knobs  1-6 panel"
+    )
     paused = msgspec.structs.replace(meta, paused=True)
-    assert footer(paused, View(80, 24)).plain == " q quit  ? help  SPC go on  . step  + - speed  : command  s save"
+    assert "SPC go on" in footer(paused, View(80, 24)).plain
     finished = msgspec.structs.replace(meta, finished=True)
-    assert footer(finished, View(80, 24)).plain == " q quit  ? help  the run is over; q shows the summary"
+    assert footer(finished, View(80, 24)).plain.startswith(" q quit  ? help  the run is over; q shows the summary")
+    assert "pause" not in footer(finished, View(300, 24)).plain
     assert footer(meta, View(80, 24, keys=False)).plain == " no keyboard here: Ctrl-C ends the run"
+    assert "Esc back" in footer(meta, View(80, 24, page="help")).plain
+    assert "sort" not in footer(meta, View(300, 24)).plain
+    assert "< > sort" in footer(meta, View(300, 24, panel=1)).plain
+    commands = Finding(True, "x", ())
+    assert " a commands" not in footer(meta, View(300, 24), (commands,)).plain
+    assert " a commands" in footer(meta, View(300, 24), (msgspec.structs.replace(commands, commands=("y",)),)).plain
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=4), st.integers(0, 80))

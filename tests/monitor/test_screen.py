@@ -27,26 +27,26 @@ def test_four_cpus_and_queues_at_80_by_24() -> None:
  IN 1,641,120/s = OUT 1,554,700 + DROP 86,361 + HELD 59 | 8.93Gbit/s 94.7% out
  SQZ 33/s = budget 4 + time 29 | wire to read p50 6.0us p99 384us p99.9 3.0ms
  in     ████████ drop     ████████ sqz     ▄▆▅█▄▆▁▃ p99     ████████  1.4s
-─ CPU ─────────── h hardirq  s softirq  k ksoftirqd  a app  . idle, per second ─
+─ 1 CPU ────────────────────────────────────────── per second, sort: trouble v ─
  cpu nd load          %hi  %si %app %idl  proc  drop       b/t   rps qlen k
 *  2  0 [hssssskaa.] 10.0 60.0 20.0 10.0  310k 34.4k      4/22 8.33k 1.0k R
 *  0  0 [hsssa.....]  5.9 29.4 11.7 53.0  102k     0       0/7     0    0 -
    1  0 [ssa.......]  3.6 18.1  7.2 71.1  206k     0         - 8.33k    0 -
    3  0 [sa........]  2.6 13.1  5.2 79.1  161k     0         - 8.33k    0 -
-─ QUEUES ──────────────────────────────────── per second, POLL = vector masked ─
- q      ring            fill  irq >cpu irq/s p/poll  gro mode       pkt/s  drop
-*rx-0   [########]   512/512   34    0 13.3k   20.0  2.0 POLL        667k 16.7k
- rx-1   [####....]   200/512   35    0 8.33k   20.0  2.0 POLL        417k     0
- rx-2   [##......]   100/512   36    0 6.06k   20.0  2.0 POLL        303k     0
- rx-3   [##......]    66/512   37    0 4.76k   20.0  2.0 irq 25us    238k     0
-─ WHERE FRAMES END ─────────────────── ─ WAITS ───────────────────── whole run ─
- reason                     /s  frames  stage        p50   p90   p99 p99.9   max
- CPU_BACKLOG             68.8k    110k  total      108us 240us 410us 2.1ms 3.0ms
- NIC_RING_FULL           16.7k   26.7k  ring        18us  40us 410us 2.1ms 3.0ms
- SOCKET_RCVBUFF            902   1.44k  gro         36us  80us 410us 2.1ms 3.0ms
- held: backlog                   2.00k  backlog     54us 120us 410us 2.1ms 3.0ms
- and 4 more accounts                    and 2 stages
- q quit  ? help  SPC pause  . step  + - speed  : command  s save"""
+─ 2 QUEUES ────────────────────────────── POLL: vector masked, sort: trouble v ─
+ q      ring            fill irq>cpu irq/s p/poll  gro mode         pkt/s   drop
+*rx-0   [########]   512/512  34   0 13.3k   20.0  2.0 POLL         667k  16.7k
+ rx-1   [####....]   200/512  35   0 8.33k   20.0  2.0 POLL         417k      0
+ rx-2   [##......]   100/512  36   0 6.06k   20.0  2.0 POLL         303k      0
+ rx-3   [##......]    66/512  37   0 4.76k   20.0  2.0 irq 25us     238k      0
+─ 5 WHY ───────────────────────────────── what counters prove of the last 1.0s ─
+ ! rx-0 had no descriptor for 2.4 % of its frames; cpu0 polls it and was busy
+   47 % of the time.                                     [p] proof [a] commands
+ ! cpu2 refused 34,397 skbs/s at netdev_max_backlog 1000 and was busy 90 % of
+   the time.                                             [p] proof [a] commands
+ and 5 more sentences
+─ KNOBS  budget 300  usecs 8000  weight 64  backlog 1000  rps e  rfs 0  gro on ─
+ q quit  ? help  SPC pause  . step  + - speed  : command  p proof  1-6 panel"""
     )
 
 
@@ -58,7 +58,7 @@ def test_eight_cpus_and_queues_at_120_by_40() -> None:
  IN 2,276,990/s = OUT 2,190,284 + DROP 86,715 + HELD -9 | 12.4Gbit/s 96.2% out
  SQZ 27/s = budget 3 + time 24 (11 left work) | wire to read p50 6.0us p99 384us p99.9 3.0ms
  in               ████████ drop               ████████ sqz               ▄▅█▄▂▅▅▂ p99               ████████  1.4s
-─ CPU ─────────────────────────────────────────────────── h hardirq  s softirq  k ksoftirqd  a app  . idle, per second ─
+─ 1 CPU ──────────────────────────────── h hardirq  s softirq  k ksoftirqd  a app  . idle, per second, sort: trouble v ─
  cpu nd load                     %hi  %si %app %idl   proc   drop   sqz        b/t    rps   ipi>   qlen ks note
 *  2  0 [hhssssssssssskkaaaa..] 10.0 60.0 20.0 10.0   310k  34.4k    17       3/14  8.33k      0   1001 R  backlog full
 *  0  0 [hssssaa..............]  4.0 20.2  8.1 67.7   102k      0    10       0/10      0  25.0k      0 -  IRQ rx-0..3
@@ -68,32 +68,32 @@ def test_eight_cpus_and_queues_at_120_by_40() -> None:
    4  1 [hssa.................]  2.2 10.9  4.4 82.5  89.2k      0     0          -  8.33k      0      0 -  IRQ rx-4..7
    6  1 [ssa..................]  2.0 10.0  4.0 84.0  94.7k      0     0          -  8.33k      0      0 -
    7  1 [                     ]    -    -    -    -      0      0     0          -      0      0      0 -  offline
-─ QUEUES ─────────────────────────────────── per second, POLL = vector masked ─ ─ WHERE FRAMES END ─────────────────────
- q      ring            fill  irq >cpu irq/s p/poll  gro mode       pkt/s  drop  reason                       /s  frames
-*rx-0   [########]   512/512   34    0 13.3k   20.0  2.0 POLL        667k 16.7k  CPU_BACKLOG               68.8k    110k
- rx-1   [####....]   200/512   35    0 8.33k   20.0  2.0 POLL        417k     0  NIC_RING_FULL             16.7k   26.7k
- rx-2   [##......]   100/512   36    0 6.06k   20.0  2.0 POLL        303k     0  SOCKET_RCVBUFF            1.26k   2.01k
- rx-3   [##......]    66/512   37    0 4.76k   20.0  2.0 irq 25us    238k     0  held: backlog                     2.00k
- rx-4   [#.......]    50/512   38    4 3.92k   20.0  2.0 irq ~25us   196k     0  held: eth0                        1.03k
- rx-5   [#.......]    40/512   39    4 3.33k   20.0  2.0 irq 25us    167k     0  held: sockets                        44
- rx-6   [#.......]    33/512   40    4 2.90k   20.0  2.0 irq 25us    145k     0  read                      2.15M   3.43M
- rx-7   [#.......]    28/512   41    4 2.56k   20.0  2.0 irq 25us    128k     0  consumed in kernel        45.2k   72.3k
-─ WAITS ──────────────────────────────────────── whole run ─ ─ EVENTS ──────────────────────────────────── newest last ─
- stage                   count   p50   p90   p99 p99.9   max  00.400000  c2 time_squeeze 5 by time, work left
- total                   3.43M 108us 240us 410us 2.1ms 3.0ms  00.400000   - rx-0 is full: 512 frames wait, the device d~
- ring                    3.43M  18us  40us 410us 2.1ms 3.0ms  00.600000  c2 time_squeeze 14 by time, work left
- gro                     3.43M  36us  80us 410us 2.1ms 3.0ms  00.600000   - rx-0 is full: 512 frames wait, the device d~
- backlog                 3.43M  54us 120us 410us 2.1ms 3.0ms  00.800000  c2 time_squeeze 19 by time, work left
- protocol                3.43M  72us 160us 410us 2.1ms 3.0ms  00.800000   - rx-0 is full: 512 frames wait, the device d~
- socket                  3.43M  90us 200us 410us 2.1ms 3.0ms  01.000000  c2 time_squeeze 19 by time, work left
-                                                              01.000000   - rx-0 is full: 512 frames wait, the device d~
-                                                              01.200000  c2 time_squeeze 19 by time, work left
-                                                              01.200000   - rx-0 is full: 512 frames wait, the device d~
-                                                              01.400000  c2 time_squeeze 28 by time, work left
-                                                              01.400000   - rx-0 is full: 512 frames wait, the device d~
-                                                              01.600000  c2 time_squeeze 28 by time, work left
-                                                              01.600000   - rx-0 is full: 512 frames wait, the device d~
- q quit  ? help  SPC pause  . step  + - speed  : command  s save"""
+ node0 [#######...........]  39% node1 [######............]  29%  crossing nodes 0.0% of skbs  1.10M skb/s processed
+─ 2 QUEUES ─────────────────────────────────── sort: trouble v ─ ─ 3 STEERING ─── % of skbs, i: IRQ cpu, !: other node ─
+ q      ring           fill irq>cpu irq/s p/poll  gro mode        q         c0   c1   c2   c3 |   c4   c5   c6   c7
+*rx-0   [#######]   512/512  34   0 13.3k   20.0  2.0 POLL        rx-0    i 13   12   63   12 |    .    .    .    .
+ rx-1   [###....]   200/512  35   0 8.33k   20.0  2.0 POLL        rx-1    i 13   63   12   12 |    .    .    .    .
+ rx-2   [##.....]   100/512  36   0 6.06k   20.0  2.0 POLL        rx-2    i 13   12   63   12 |    .    .    .    .
+ rx-3   [#......]    66/512  37   0 4.76k   20.0  2.0 irq 25us    rx-3    i 13   12   12   63 |    .    .    .    .
+ rx-4   [#......]    50/512  38   4 3.92k   20.0  2.0 irq ~25us   rx-4       .    .    .    . | i 17   67   16    .
+ rx-5   [#......]    40/512  39   4 3.33k   20.0  2.0 irq 25us    rx-5       .    .    .    . | i 17   16   67    .
+ rx-6   [#......]    33/512  40   4 2.90k   20.0  2.0 irq 25us    rx-6       .    .    .    . | i 67   17   16    .
+ rx-7   [#......]    28/512  41   4 2.56k   20.0  2.0 irq 25us    rx-7       .    .    .    . | i 17   67   16    .
+─ 4 WHERE PACKETS GO ──────────────────────────────────────────────────────────────────────────────────────── a second ─
+          wire    ring    napi     gro     rps backlog      ip      l4    sock     app |  lost/s  reason
+ pkts    2.28M > 2.26M > 2.26M > 2.26M > 2.26M > 2.19M > 2.19M > 2.19M > 2.15M > 2.15M |   68.8k  CPU_BACKLOG (cpu2)
+ skbs                    2.26M   1.13M   1.13M   1.10M   1.10M   1.10M   2.15M   2.15M |   16.7k  ring full (rx-0)
+ p99                      64us   128us           192us                   256us   320us |   1.26k  SOCKET_RCVBUFF (reader
+─ 5 WHY ───────────────────────────────────────────────────────────────────────── what counters prove of the last 1.0s ─
+ ! rx-0 had no descriptor for 2.4 % of its frames; cpu0 polls it and was busy 32 % of the time.  [p] proof [a] commands
+ ! cpu2 refused 34,397 skbs/s at netdev_max_backlog 1000 and was busy 90 % of the time.          [p] proof [a] commands
+ ! Sockets had no room for 1,256 frames/s (0.1 % of what came), most at reader.                               [p] proof
+ and 3 more sentences
+─ 6 EVENTS ────────────────────────────────────────────────────────────────────────────────── newest last, filter: all ─
+ 01.600000  c2 time_squeeze 28 by time, work left
+ 01.600000   - rx-0 is full: 512 frames wait, the device drops pkt 8
+─ KNOBS  budget 300  usecs 8000  weight 64  backlog 1000  rps e,0  rfs 0  rx-usecs 25  ring 512  gro on ────────────────
+ q quit  ? help  SPC pause  . step  + - speed  : command  s save  p proof  a commands  k knobs  b before  1-6 panel"""
     )
 
 
@@ -105,7 +105,7 @@ def test_sixty_four_cpus_fold_into_nodes_and_heat_at_120_by_40() -> None:
  IN 2,276,990/s = OUT 2,190,302 + DROP 86,715 + HELD -27 | 12.4Gbit/s 96.2% out
  SQZ 56/s = budget 4 + time 52 (24 left work) | wire to read p50 6.0us p99 384us p99.9 3.0ms
  in               ████████ drop               ████████ sqz               ▄█▃▆▆▃▆█ p99               ████████  1.4s
-─ CPU ─────────────────────────────────────────────────── h hardirq  s softirq  k ksoftirqd  a app  . idle, per second ─
+─ 1 CPU ──────────────────────────────── h hardirq  s softirq  k ksoftirqd  a app  . idle, per second, sort: trouble v ─
  cpu nd load                     %hi  %si %app %idl   proc   drop   sqz        b/t    rps   ipi>   qlen ks note
 *node0  [hssssa...............]  3.7 18.9  7.4 70.0  1.10M  34.4k    56       4/52   250k  25.0k   1001 1  2 in trouble
      0-31 |!2!2114x322332444434323232434132|
@@ -115,32 +115,32 @@ def test_sixty_four_cpus_fold_into_nodes_and_heat_at_120_by_40() -> None:
 *  0  0 [hsssssaa.............]  4.8 24.1  9.6 61.5   102k      0    28       0/28      0  25.0k      0 -  IRQ rx-0..3
   41  1 [hhssssssssaaa........]  8.0 40.2 16.1 35.7      0      0     0          -  8.33k      0      0 -
   14  0 [hssssssaa............]  5.1 25.7 10.3 58.9      0      0     0          -  8.33k      0      0 -
-  15  0 [hssssssaa............]  5.5 27.7 11.1 55.7      0      0     0          -  8.33k      0      0 -
-  28  0 [hssssssaa............]  5.1 25.6 10.3 59.0      0      0     0          -  8.33k      0      0 -
-  35  1 [hssssssaa............]  5.3 26.3 10.5 57.9      0      0     0          -  8.33k      0      0 -
-  37  1 [hssssssaaa...........]  5.8 28.8 11.5 53.9      0      0     0          -  8.33k      0      0 -
-  42  1 [hsssssssaaa..........]  6.6 32.9 13.2 47.3      0      0     0          -  8.33k      0      0 -
-  43  1 [hssssssaa............]  5.7 28.4 11.4 54.5      0      0     0          -  8.33k      0      0 -
- and 54 CPUs in less trouble
-─ QUEUES ─────────────────────────────────── per second, POLL = vector masked ─ ─ WHERE FRAMES END ─────────────────────
- q      ring            fill  irq >cpu irq/s p/poll  gro mode       pkt/s  drop  reason                       /s  frames
-*rx-0   [########]   512/512   34    0 13.3k   20.0  2.0 POLL        667k 16.7k  CPU_BACKLOG               68.8k    110k
- rx-1   [####....]   200/512   35    0 8.33k   20.0  2.0 POLL        417k     0  NIC_RING_FULL             16.7k   26.7k
- rx-2   [##......]   100/512   36    0 6.06k   20.0  2.0 POLL        303k     0  SOCKET_RCVBUFF            1.26k   2.01k
- rx-3   [##......]    66/512   37    0 4.76k   20.0  2.0 irq 25us    238k     0  held: backlog                     2.00k
- rx-4   [#.......]    50/512   38    4 3.92k   20.0  2.0 irq ~25us   196k     0  held: eth0                        1.03k
- rx-5   [#.......]    40/512   39    4 3.33k   20.0  2.0 irq 25us    167k     0  held: sockets                        56
- rx-6   [#.......]    33/512   40    4 2.90k   20.0  2.0 irq 25us    145k     0  read                      2.15M   3.43M
- rx-7   [#.......]    28/512   41    4 2.56k   20.0  2.0 irq 25us    128k     0  consumed in kernel        45.2k   72.3k
-─ WAITS ──────────────────────────────────────── whole run ─ ─ EVENTS ──────────────────────────────────── newest last ─
- stage                   count   p50   p90   p99 p99.9   max  01.000000   - rx-0 is full: 512 frames wait, the device d~
- total                   3.43M 108us 240us 410us 2.1ms 3.0ms  01.200000  c2 time_squeeze 23 by time, work left
- ring                    3.43M  18us  40us 410us 2.1ms 3.0ms  01.200000   - rx-0 is full: 512 frames wait, the device d~
- gro                     3.43M  36us  80us 410us 2.1ms 3.0ms  01.400000  c2 time_squeeze 25 by time, work left
- backlog                 3.43M  54us 120us 410us 2.1ms 3.0ms  01.400000   - rx-0 is full: 512 frames wait, the device d~
- protocol                3.43M  72us 160us 410us 2.1ms 3.0ms  01.600000  c2 time_squeeze 32 by time, work left
- socket                  3.43M  90us 200us 410us 2.1ms 3.0ms  01.600000   - rx-0 is full: 512 frames wait, the device d~
- q quit  ? help  SPC pause  . step  + - speed  : command  s save"""
+ and 60 CPUs in less trouble
+ node0 [######............]  30% node1 [######............]  28%  crossing nodes 0.0% of skbs  1.10M skb/s processed
+─ 2 QUEUES ─────────────────────────────────── sort: trouble v ─ ─ 3 STEERING ─── % of skbs, i: IRQ cpu, !: other node ─
+ q      ring           fill irq>cpu irq/s p/poll  gro mode        q      its CPUs, the largest share first
+*rx-0   [#######]   512/512  34   0 13.3k   20.0  2.0 POLL        rx-0    i c0     c2 63%  c0 13%  c1 12%  c3 12%
+ rx-1   [###....]   200/512  35   0 8.33k   20.0  2.0 POLL        rx-1    i c0     c1 63%  c0 13%  c2 12%  c3 12%
+ rx-2   [##.....]   100/512  36   0 6.06k   20.0  2.0 POLL        rx-2    i c0     c2 63%  c0 13%  c1 12%  c3 12%
+ rx-3   [#......]    66/512  37   0 4.76k   20.0  2.0 irq 25us    rx-3    i c0     c3 63%  c0 13%  c1 12%  c2 12%
+ rx-4   [#......]    50/512  38   4 3.92k   20.0  2.0 irq ~25us   rx-4    i c4     c5 67%  c4 17%  c6 16%
+ rx-5   [#......]    40/512  39   4 3.33k   20.0  2.0 irq 25us    rx-5    i c4     c6 67%  c4 17%  c5 16%
+ rx-6   [#......]    33/512  40   4 2.90k   20.0  2.0 irq 25us    rx-6    i c4     c4 67%  c5 17%  c6 16%
+ rx-7   [#......]    28/512  41   4 2.56k   20.0  2.0 irq 25us    rx-7    i c4     c5 67%  c4 17%  c6 16%
+─ 4 WHERE PACKETS GO ──────────────────────────────────────────────────────────────────────────────────────── a second ─
+          wire    ring    napi     gro     rps backlog      ip      l4    sock     app |  lost/s  reason
+ pkts    2.28M > 2.26M > 2.26M > 2.26M > 2.26M > 2.19M > 2.19M > 2.19M > 2.15M > 2.15M |   68.8k  CPU_BACKLOG (cpu2)
+ skbs                    2.26M   1.13M   1.13M   1.10M   1.10M   1.10M   2.15M   2.15M |   16.7k  ring full (rx-0)
+ p99                      64us   128us           192us                   256us   320us |   1.26k  SOCKET_RCVBUFF (reader
+─ 5 WHY ───────────────────────────────────────────────────────────────────────── what counters prove of the last 1.0s ─
+ ! rx-0 had no descriptor for 2.4 % of its frames; cpu0 polls it and was busy 38 % of the time.  [p] proof [a] commands
+ ! cpu2 refused 34,397 skbs/s at netdev_max_backlog 1000 and was busy 90 % of the time.          [p] proof [a] commands
+ and 4 more sentences
+─ 6 EVENTS ────────────────────────────────────────────────────────────────────────────────── newest last, filter: all ─
+ 01.600000  c2 time_squeeze 32 by time, work left
+ 01.600000   - rx-0 is full: 512 frames wait, the device drops pkt 8
+─ KNOBS  budget 300  usecs 8000  weight 64  backlog 1000  rps e,0  rfs 0  rx-usecs 25  ring 512  gro on ────────────────
+ q quit  ? help  SPC pause  . step  + - speed  : command  s save  p proof  a commands  k knobs  b before  1-6 panel"""
     )
 
 
@@ -152,26 +152,26 @@ def test_sixty_four_cpus_fold_into_heat_at_80_by_24_in_ascii() -> None:
  IN 2,276,990/s = OUT 2,190,302 + DROP 86,715 + HELD -27 | 12.4Gbit/s 96.2% out
  SQZ 56/s = budget 4 + time 52 | wire to read p50 6.0us p99 384us p99.9 3.0ms
  in     ######## drop     ######## sqz     -#:++:+# p99     ########  1.4s
-- CPU ----------- h hardirq  s softirq  k ksoftirqd  a app  . idle, per second -
+- 1 CPU ------------------------------------------ per second, sort: trouble v -
  cpu nd load          %hi  %si %app %idl  proc  drop       b/t   rps qlen k
      0-31 |!2!2114x322332444434323232434132|
     32-63 |113415433655423.2141331432232324|
 *  2  0 [hssssskaa.] 10.0 60.0 20.0 10.0  310k 34.4k      4/24 8.33k 1.0k R
 *  0  0 [hssa......]  4.8 24.1  9.6 61.5  102k     0      0/28     0    0 -
-  41  1 [hssssaa...]  8.0 40.2 16.1 35.7     0     0         - 8.33k    0 -
- and 61 CPUs in less trouble
-- QUEUES ------------------------------------ per second, POLL = vector masked -
- q      ring            fill  irq >cpu irq/s p/poll  gro mode       pkt/s  drop
-*rx-0   [########]   512/512   34    0 13.3k   20.0  2.0 POLL        667k 16.7k
- rx-1   [####....]   200/512   35    0 8.33k   20.0  2.0 POLL        417k     0
- rx-2   [##......]   100/512   36    0 6.06k   20.0  2.0 POLL        303k     0
+ and 62 CPUs in less trouble
+ node0 [##..]  30%  crossing nodes 0.0% of skbs  1.10M skb/s processed
+- 2 QUEUES ------------------------------ POLL: vector masked, sort: trouble v -
+ q      ring            fill irq>cpu irq/s p/poll  gro mode         pkt/s   drop
+*rx-0   [########]   512/512  34   0 13.3k   20.0  2.0 POLL         667k  16.7k
+ rx-1   [####....]   200/512  35   0 8.33k   20.0  2.0 POLL         417k      0
+ rx-2   [##......]   100/512  36   0 6.06k   20.0  2.0 POLL         303k      0
  and 5 queues in less trouble
-- WHERE FRAMES END ------------------- - WAITS --------------------- whole run -
- reason                     /s  frames  stage        p50   p90   p99 p99.9   max
- CPU_BACKLOG             68.8k    110k  total      108us 240us 410us 2.1ms 3.0ms
- NIC_RING_FULL           16.7k   26.7k  ring        18us  40us 410us 2.1ms 3.0ms
- and 6 more accounts                    and 4 stages
- q quit  ? help  SPC pause  . step  + - speed  : command  s save"""
+- 5 WHY --------------------------------- what counters prove of the last 1.0s -
+ ! rx-0 had no descriptor for 2.4 % of its frames; cpu0 polls it and was busy
+   38 % of the time.                                     [p] proof [a] commands
+ and 5 more sentences
+- KNOBS  budget 300  usecs 8000  weight 64  backlog 1000  rps e,0  rfs 0 -------
+ q quit  ? help  SPC pause  . step  + - speed  : command  p proof  1-6 panel"""
     )
 
 
@@ -180,7 +180,7 @@ def test_a_small_terminal_is_told_what_is_missing() -> None:
         screen(4, 4, View(60, 12), nodes=1)
         == """\
  prod-a.toml  00:00:01.600000  x0.25  RUN  open-loop TCP
- 20 columns and 12 lines missing for queues, drops, waits
+ 20 columns and 12 lines missing for queues, flow, why
  IN 1,641,120/s = OUT 1,554,700
   + DROP 86,361 + HELD 59
  SQZ 33 = b 4 + t 29
@@ -196,30 +196,30 @@ def test_a_small_terminal_is_told_what_is_missing() -> None:
 
 def test_the_help_stands_in_place_of_the_panels() -> None:
     assert (
-        screen(4, 4, View(80, 24, help=True), nodes=1)
+        screen(4, 4, View(80, 24, page="help"), nodes=1)
         == """\
  softnet  prod-a.toml  eth0 4q 4cpu  00:00:01.600000  x0.25  RUN  open-loop TCP
  IN 1,641,120/s = OUT 1,554,700 + DROP 86,361 + HELD 59 | 8.93Gbit/s 94.7% out
  SQZ 33/s = budget 4 + time 29 | wire to read p50 6.0us p99 384us p99.9 3.0ms
  in     ████████ drop     ████████ sqz     ▄▆▅█▄▆▁▃ p99     ████████  1.4s
-─ HELP ─────────────────────────────────────────────────────────────────────────
-  q                       quit; the summary follows. Ctrl-C does the same
-  space                   pause and go on
-  .                       pause, then one step
+─ HELP ─────────────────────────────────────────────────────────── up and down ─
+  q F10 Ctrl-C            quit; the summary follows
+  space  .                pause and go on; pause, then one step
   + -                     faster, slower; pace never changes a result
-  :                       a command: echo, cat, sysctl, ethtool, taskset, rate
-  s                       save the run as a scenario that repeats it
-  ?                       this page and back; Esc leaves it too
+  1..6 Tab                go to a panel; the next, Shift-Tab the one before
+  arrows Home End PgUp    move in a panel or page; h j k l where it fills the sc
+  Enter Esc               the panel on the whole screen; back
+  / F3 n N                search the rows, next, previous
+  \\ F4                    filter events: cpu2, rx-0, pkt 7, words
+  < > F6 I                sort by another column, the other way round
+  t F5 e                  CPUs as map or list; expand a node
+  p a                     what proves a WHY sentence; its commands
+  k b                     all knobs; before and after the last change
+  :  s                    a command: echo, sysctl, ethtool; save the run
+  F2 S  Ctrl-L Ctrl-Z     set-up; draw again; suspend, fg comes back
+  ? h F1                  this page and back
   IN = OUT + DROP + HELD  wire frames a virtual second; HELD: gained by queues
-  %hi %si %app %idl       shares of a CPU's time, 100 in all; %si has ksoftirqd
-  proc drop               packets through this CPU; those its backlog refused
-  sqz b/t                 net_rx_action stopped (time_squeeze) by budget/time
-  rps ipi>                wake-ups received by IPI; IPIs sent
-  qlen ks                 packets in the backlog; R when ksoftirqd runs
-  p/poll gro              frames a poll; frames in a packet after GRO
-  POLL irq 25us           vector masked and polled; armed: 25 us apart, ~ adapts
-  * !                     trouble: a loss, or a squeeze that left work
-  heat row                . idle, 1-9 tenths busy, # full, ! trouble, x offline
-  open-loop TCP           TCP of a capture: its sender does not slow down
- q quit  ? back  SPC pause  . step  + - speed  : command  s save"""
+ and 9 more lines
+─ KNOBS  budget 300  usecs 8000  weight 64  backlog 1000  rps e  rfs 0  gro on ─
+ q quit  Esc back  SPC pause  . step  + - speed  : command  s save"""
     )

@@ -28,7 +28,7 @@ def test_it_is_xml_that_fetches_nothing() -> None:
     assert "url(http" not in svg
     assert 'url("http' not in svg
     assert "@font-face" not in svg
-    assert "WHERE&#160;FRAMES&#160;END" in svg
+    assert "WHERE&#160;PACKETS&#160;GO" in svg
 
 
 def test_it_shows_no_keys() -> None:

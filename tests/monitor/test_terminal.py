@@ -112,7 +112,7 @@ def wait_end_and_check(seat: Seat) -> int:
 
 
 def test_q_ends_the_run_with_its_summary_and_an_intact_terminal(seat: Seat) -> None:
-    seat.wait_for("WHERE FRAMES END")
+    seat.wait_for("2 QUEUES")
     assert seat.modes() != seat.modes_before
     seat.child.send("q")
     assert wait_end_and_check(seat) == 0
@@ -133,13 +133,13 @@ def test_keys_pause_step_change_speed_and_show_help(seat: Seat) -> None:
     seat.child.send("?")
     seat.wait_for("HELP")
     seat.child.send("\x1b")
-    seat.wait_for("WHERE FRAMES END")
+    seat.wait_for("2 QUEUES")
     seat.child.send(" ")
     seat.wait_for("RUN")
 
 
 def test_a_resize_is_followed(seat: Seat) -> None:
-    seat.wait_for("WHERE FRAMES END")
+    seat.wait_for("2 QUEUES")
     assert "EVENTS" not in seat.text()
     seat.screen.resize(40, 120)
     seat.child.setwinsize(40, 120)
@@ -166,13 +166,13 @@ def test_a_signal_at_any_moment_leaves_the_terminal_as_it_was(number: signal.Sig
 
 
 def test_ctrl_c_is_the_signal_and_no_key(seat: Seat) -> None:
-    seat.wait_for("WHERE FRAMES END")
+    seat.wait_for("2 QUEUES")
     seat.child.send("\x03")
     assert wait_end_and_check(seat) == 130
 
 
 def test_ctrl_z_gives_the_terminal_back_and_continuing_takes_it_again(seat: Seat) -> None:
-    seat.wait_for("WHERE FRAMES END")
+    seat.wait_for("2 QUEUES")
     seat.child.send("\x1a")
     end = time.monotonic() + 60
     while seat.modes() != seat.modes_before:
@@ -194,7 +194,7 @@ def test_ctrl_z_gives_the_terminal_back_and_continuing_takes_it_again(seat: Seat
 def test_no_color_means_none_and_an_ascii_locale_means_ascii() -> None:
     seat = Seat("4", "4", "20", environment={"NO_COLOR": "1", "LC_ALL": "C"})
     try:
-        seat.wait_for("WHERE FRAMES END")
+        seat.wait_for("2 QUEUES")
         seat.child.send("q")
         wait_end_and_check(seat)
         assert not re.search(rb"\x1b\[(\d+;)*[34]\d[;m]", seat.raw)
@@ -239,7 +239,7 @@ def test_a_terminal_that_goes_away_ends_the_process() -> None:
     ) as process:
         os.close(slave)
         seen = b""
-        while b"WHERE FRAMES END" not in seen:
+        while b"2 QUEUES" not in seen:
             seen += os.read(master, 65536)
         os.close(master)
         # It has no controlling terminal, so no SIGHUP tells it: only its reads and writes do.
