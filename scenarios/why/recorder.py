@@ -8,7 +8,7 @@ a multicast) are told of and not followed: the ledger counts the original.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -64,6 +64,14 @@ PROTOCOL: Final = "protocol"
 FRAGMENTS: Final = "fragments"
 SOCKET: Final = "socket"
 
+_ON_ARRIVAL: Final = (
+    DropReason.NIC_RING_FULL,
+    DropReason.NIC_MAC_FILTER,
+    DropReason.NIC_FCS,
+    DropReason.NIC_LENGTH,
+)
+"""Reasons for which the device drops a frame when it arrives."""
+
 
 class _Polling:
     """The poll in progress on a CPU."""
@@ -92,11 +100,10 @@ class Recorder(PacketTrace, PollTrace):
         self._parts: dict[int, list[int]] = {}
         """Number of a reassembled datagram -> those of its fragments."""
         self._polls = [_Polling() for _ in built.machine.cpus]
-        self._picked_ns: list[deque[int]] = [deque(maxlen=MAX_DESCRIPTORS) for _ in built.nic.rings]
-        """When the last frames were taken out of each ring."""
+        self._picked_ns: defaultdict[int, deque[int]] = defaultdict(lambda: deque(maxlen=MAX_DESCRIPTORS))
+        """Queue -> when the last frames were taken out of its ring."""
         self._irqs: dict[MsixVector, tuple[int, int]] = {}
         """Vector -> (when, CPU) of its last interrupt."""
-        self._vectors = {napi.name: vector for vector in built.nic.vectors for napi in vector.napis}
         self._owed: list[list[Story]] = [[] for _ in built.machine.cpus]
         """Packets on a CPU's backlog for which it is owed an IPI."""
         self._at_work: SoftnetData | None = None
@@ -232,7 +239,7 @@ class Recorder(PacketTrace, PollTrace):
 
     def _picked(self, sd: SoftnetData, story: Story, skb: Skb, picked: deque[int], poll: _Polling) -> None:
         self._steered(story, skb, skb.rx_queue)
-        vector = self._vectors.get(poll.napi)
+        vector = next((vector for vector in self._built.nic.vectors if vector.name == poll.napi), None)
         if vector is not None:
             taken_ns, cpu = self._irqs.get(vector, (-1, -1))
             if taken_ns >= skb.arrived_ns:
@@ -490,7 +497,7 @@ class Recorder(PacketTrace, PollTrace):
         if not riders:
             return
         now_ns, cpu = self._now()
-        if reason.name.startswith("NIC_"):
+        if reason in _ON_ARRIVAL:
             now_ns, cpu = skb.arrived_ns, None
         behind = self._behind(skb, reason, now_ns)
         text, values = self._drop_words(skb, reason)
@@ -516,10 +523,10 @@ class Recorder(PacketTrace, PollTrace):
         """The full queue that refuses `skb`: since when its oldest packet is in it, and the CPU that empties it."""
         if reason is DropReason.NIC_RING_FULL:
             ring = self._built.nic.rings[self._ring_of(skb)]
-            vector = next(vector for vector in self._built.nic.vectors if ring in vector.rings)
-            return (
-                Stage(f"rx-{ring.index}", ring.frames[ring.head].arrived_ns, now_ns, vector.cpu) if ring.fill else None
-            )
+            vector = next((vector for vector in self._built.nic.vectors if ring in vector.rings), None)
+            if vector is None or not ring.fill:
+                return None
+            return Stage(f"rx-{ring.index}", ring.frames[ring.head].arrived_ns, now_ns, vector.cpu)
         if self._deciding is None:
             return None
         port = self._deciding[2]

@@ -48,6 +48,7 @@ PLAIN_REASONS: Final = {
     DropReason.NIC_FCS: "its check sequence is wrong: the device drops it",
     DropReason.NIC_LENGTH: "shorter than an Ethernet header or longer than the device takes",
     DropReason.NIC_MAC_FILTER: "its destination MAC is not for this device, which is not promiscuous",
+    DropReason.NIC_RESET: "its ring was taken down to be remade",
     DropReason.EMU_CPU_OFFLINE: "the CPU it was posted to is offline",
 }
 

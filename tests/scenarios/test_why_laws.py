@@ -13,7 +13,7 @@ from scenarios.build import Built
 from scenarios.why.document import CONSUMED, DROPPED, HELD, READ, PacketStory
 from tests.random_scenarios import scenario_texts
 from tests.scenario_kit import document, play
-from tests.test_slow_twin import CONFIGURATIONS, FEW
+from tests.test_slow_twin import CONFIGURATIONS, FEW, HOTPLUG
 from tests.why_kit import record
 
 SHORT = {
@@ -102,3 +102,27 @@ def test_every_packet_of_a_random_run_has_a_story_that_ends_in_its_account(text:
     for story in stories.values():
         check_story(story)
     check_conservation(built, stories)
+
+
+def test_stories_go_on_while_cpus_queues_and_rings_come_and_go() -> None:
+    text, writes = HOTPLUG["an rps target goes and comes"]
+    text = (
+        text.replace("packets = 5000", "packets = 2600")
+        + """
+[[at]]
+time = "600us"
+do = ["ethtool -L eth0 combined 1"]
+[[at]]
+time = "800us"
+do = ["ethtool -L eth0 combined 2", "ethtool -G eth0 rx 128"]
+"""
+    )
+    plain = document(play(text, 7, writes=writes))
+    built, stories = record(text, 7, writes=writes)
+    assert document(built) == plain
+    for story in stories.values():
+        check_story(story)
+    check_conservation(built, stories)
+    functions = Counter(step.function for story in stories.values() for step in story.steps)
+    assert functions["dev_cpu_dead"]
+    assert {"EMU_CPU_OFFLINE", "NIC_RESET"} & {story.end.reason for story in stories.values()}
