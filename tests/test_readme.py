@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from scenarios.cli import main
 from scenarios.load import parse_scenario
 
 ROOT = Path(__file__).parent.parent
@@ -71,3 +72,10 @@ def test_every_make_target_named_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in set(re.findall(r"`?make ([a-z]+)", README)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_story_of_a_packet_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,) = [block for block in blocks("text") if block.startswith("packet ")]
+    (command,) = [command for command in commands() if command.startswith("softnet why") and "--packet" in command]
+    assert main(shlex.split(command)[1:]) == 0
+    assert capsys.readouterr().out == shown

@@ -174,7 +174,7 @@ class Recorder(PacketTrace, PollTrace):
                     at_ns - 1,
                     sender_rank,
                     "net_rps_action_and_irq_enable",
-                    f"the IPI leaves for CPU {cpu.index}, {at_ns - 1 - story.since_ns} ns after the packet was queued",
+                    f"the IPI leaves for CPU {cpu.index}, {at_ns - 1 - story.since_ns:,} ns after the packet was queued",
                 )
 
     def _interrupt_taken(self, cpu: TracedCpu, interrupt: Interrupt) -> None:
@@ -243,7 +243,7 @@ class Recorder(PacketTrace, PollTrace):
         if vector is not None:
             taken_ns, cpu = self._irqs.get(vector, (-1, -1))
             if taken_ns >= skb.arrived_ns:
-                words = f"interrupt {vector.irq} of {vector.name}, {taken_ns - skb.arrived_ns} ns after it arrived"
+                words = f"interrupt {vector.irq} of {vector.name}, {taken_ns - skb.arrived_ns:,} ns after it arrived"
                 story.step(taken_ns, cpu, "ice_msix_clean_rings", words, {"irq": vector.irq})
         ahead = 0
         for at_ns in reversed(picked):
@@ -254,7 +254,7 @@ class Recorder(PacketTrace, PollTrace):
             skb.rx_ns,
             sd.index,
             "ice_clean_rx_irq",
-            f"taken from rx-{skb.rx_queue} as number {poll.packets} of the poll begun {skb.rx_ns - poll.began_ns} ns ago; "
+            f"taken from rx-{skb.rx_queue} as number {poll.packets} of the poll begun {skb.rx_ns - poll.began_ns:,} ns ago; "
             f"{ahead} frames were ahead of it in the ring",
             {"queue": skb.rx_queue, "poll_began_ns": poll.began_ns, "position": poll.packets, "ahead": ahead},
         )
@@ -437,7 +437,7 @@ class Recorder(PacketTrace, PollTrace):
                 taken_ns,
                 sd.index,
                 "process_backlog",
-                f"taken as number {poll.packets} of the poll begun {taken_ns - poll.began_ns} ns ago",
+                f"taken as number {poll.packets} of the poll begun {taken_ns - poll.began_ns:,} ns ago",
                 {"poll_began_ns": poll.began_ns, "position": poll.packets, "quota": sd.backlog.weight},
             )
             story.reach(PROTOCOL, taken_ns, sd.index)

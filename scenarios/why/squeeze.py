@@ -115,4 +115,4 @@ class SqueezeRecorder(PollTrace):
             return "the softirq was raised again, and the run ended before it ran"
         at_ns, account = self._followed
         by = "in ksoftirqd" if account == KSOFTIRQD else "in the next round of softirqs"
-        return f"the softirq was raised again: net_rx_action ran {by}, {at_ns - end_ns} ns later"
+        return f"the softirq was raised again: net_rx_action ran {by}, {at_ns - end_ns:,} ns later"
