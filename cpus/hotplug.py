@@ -33,6 +33,8 @@ class Hotplug:
         if online == cpu.online and not cpu.dying:
             return
         if not online:
+            if cpu.dying:
+                return
             if sum(other.online and not other.dying for other in self.cpus) == 1:
                 raise ControlError(errno.EBUSY, f"cpu{index} is the last one online: it has to stay")
             cpu.dying = True

@@ -111,11 +111,7 @@ class Nic(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
     """`[nic]`: one multi-queue NIC in the manner of ice."""
 
     name: Annotated[
-        str,
-        Meta(
-            pattern=r"\A(?!(?:\.\.?|lo)\Z)[A-Za-z0-9_.:@-]{1,15}\Z",
-            description="1 to 15 letters, digits and any of _.:@-, and not lo",
-        ),
+        str, Meta(pattern=r"\A[A-Za-z0-9_.:@-]{1,15}\Z", description="1 to 15 letters, digits and any of _.:@-")
     ] = "eth0"
     """The interface's name, in /sys/class/net."""
     queues: Annotated[int, Meta(ge=1, le=MAX_QUEUES)] | None = None
