@@ -25,7 +25,8 @@ def sched_setaffinity(process: Process, allowed: int, cpus: list[Cpu], at_ns: in
     if not allowed & online:
         raise ControlError(EINVAL, f"none of these CPUs is online: write some of {format_list(online, len(cpus))}")
     process.allowed = allowed
-    if process.runnable and not allowed >> process.cpu.index & 1:
+    if not allowed >> process.cpu.index & 1:
+        # Whether it sleeps there is for that CPU to say.
         process.cpu.send(_Leave(process), at_ns, sender_rank)
 
 

@@ -66,18 +66,25 @@ class Wakeup(Interrupt):
 
     def handle(self, cpu: Cpu) -> None:
         """Queue the process and ask for a reschedule if it should run first."""
+        process = self.process
+        away: Cpu | None = None
+        if not process.allowed >> cpu.index & 1 and not process.runnable and not process.finished:
+            # Its CPUs were changed while this was on its way; with none of them online it runs here all the same.
+            away = select_cpu(process, cpu.cpus, lambda _: False)
+            if not process.allowed >> away.index & 1:
+                away = None
+            elif cpu.local_now_ns != cpu.synced_ns:
+                # Behind another interrupt: the CPU it goes to has not come as far yet.
+                cpu.send(self, cpu.local_now_ns, cpu.rank)
+                return
         if self.target is not None:
             self.target.ttwu_pending -= 1
         if self.remote:
             cpu.resched_ipis += 1
             cpu.local_now_ns += cpu.costs.resched_ipi_ns
-        process = self.process
-        if not process.allowed >> cpu.index & 1 and not process.runnable and not process.finished:
-            # Its CPUs were changed while this was on its way; with none of them online it runs here all the same.
-            target = select_cpu(process, cpu.cpus, lambda _: False)
-            if process.allowed >> target.index & 1:
-                cpu.move_to(process, target)
-                return
+        if away is not None:
+            cpu.move_to(process, away)
+            return
         cpu.activate(process)
 
 
