@@ -1,6 +1,7 @@
 """The control tree as files: what a copy of a server's /proc and /sys would hold at one virtual time.
 
-Models: DIR/proc, DIR/sys and DIR/ethtool, each file with the text that a read gives; there whole or not at all.
+Models: DIR/proc, DIR/sys, DIR/ethtool and DIR/boot/config, as collect.sh lays out a server's copy: each file with the text that a
+read gives, all of them or none.
 Leaves out: files that cannot be read (the kernel refuses too: the speed of lo), links, times and owners of files.
 """
 
@@ -11,13 +12,26 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
+from emu.commands import Commands
 from emu.errors import ConfigError, ControlError
 from emu.tree import ControlTree
+from scenarios.build import Built
 from scenarios.shown import shown
 
+ETHTOOL_LETTERS: Final = "lgckxSi"
+FLOW_TYPES: Final = ("tcp4", "udp4", "tcp6", "udp6")
 
-def texts(tree: ControlTree) -> dict[str, str]:
+
+def export_texts(built: Built) -> dict[str, str]:
+    """Relative path -> text of all that is exported: the control tree, what ethtool prints, and the HZ of the kernel's configuration."""
+    found = tree_texts(built.machine.tree) | ethtool_texts(built.user.commands, built.nic.dev.name)
+    found["boot/config"] = f"CONFIG_HZ={built.machine.jiffies.hz}\n"
+    return found
+
+
+def tree_texts(tree: ControlTree) -> dict[str, str]:
     """Path, less its first slash -> text, of every file of `tree` that can be read now."""
     found: dict[str, str] = {}
     for path in tree.paths():
@@ -27,6 +41,17 @@ def texts(tree: ControlTree) -> dict[str, str]:
             found[path.removeprefix("/")] = tree.read(path)
         except ControlError:
             continue
+    return found
+
+
+def ethtool_texts(commands: Commands, interface: str) -> dict[str, str]:
+    """ethtool/IF.LETTER -> what `ethtool -LETTER IF` prints; IF.n has the hash fields of each flow type, as collect.sh saves them."""
+    found = {
+        f"ethtool/{interface}.{letter}": commands.run(f"ethtool -{letter} {interface}") for letter in ETHTOOL_LETTERS
+    }
+    found[f"ethtool/{interface}.n"] = "".join(
+        commands.run(f"ethtool -n {interface} rx-flow-hash {flow_type}") for flow_type in FLOW_TYPES
+    )
     return found
 
 

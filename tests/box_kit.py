@@ -8,7 +8,7 @@ from pathlib import Path
 from emu.cpumask import parse_mask
 from scenarios.box import Box, read_box
 from scenarios.build import Built, build
-from scenarios.export import texts, write_files
+from scenarios.export import export_texts, write_files
 from scenarios.load import LoadedScenario, parse_scenario
 
 BOXES = Path(__file__).parent / "boxes"
@@ -41,8 +41,8 @@ def machine_of(tree: Path | str, text: str = TRAFFIC, seed: int = 1) -> Built:
 
 
 def write_tree(built: Built, to: Path) -> Path:
-    """The machine's control tree as `softnet export` writes it, in the directory `to`."""
-    write_files(to, texts(built.machine.tree))
+    """The machine as `softnet export` writes it, in the directory `to`."""
+    write_files(to, export_texts(built))
     return to
 
 

@@ -19,7 +19,7 @@ def export(
     at: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     given: ScenarioOptions = NOTHING_GIVEN,
 ) -> int:
-    """Run a scenario, and write the machine's /proc and /sys as files, so that tools that read saved ones read them.
+    """Run a scenario, and write the machine's /proc, /sys and what ethtool shows as files, for tools that read saved ones.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def export(
         from emu.clock import NEVER
         from scenarios.build import build
         from scenarios.durations import format_duration, parse_duration
-        from scenarios.export import check_directory, texts, write_files
+        from scenarios.export import check_directory, export_texts, write_files
         from scenarios.headless import run_headless
 
         target = check_directory(directory)
@@ -55,7 +55,7 @@ def export(
     for note in built.notes:
         print(note, file=sys.stderr)
     end_ns = run_headless(built).end.meta.now_ns
-    files = texts(built.machine.tree)
+    files = export_texts(built)
     write_files(target, files)
     print(f"{directory}: {len(files)} files as of {format_duration(end_ns)} of virtual time")
     if at_ns is not None and end_ns < at_ns < NEVER:

@@ -13,7 +13,7 @@ import jc
 import pytest
 
 from scenarios import cli
-from scenarios.export import check_directory, texts, write_files
+from scenarios.export import check_directory, tree_texts, write_files
 from tests.scenario_kit import make
 
 LOADED = """
@@ -57,7 +57,10 @@ def test_the_whole_tree_is_there_and_what_cannot_be_read_is_not(box: Path) -> No
     tree = make(LOADED).machine.tree
     files = {f"/{path.relative_to(box)}" for path in box.rglob("*") if path.is_file()}
     assert set(tree.paths()) - files == {"/sys/class/net/lo/speed", "/sys/class/net/lo/duplex"}
-    assert not {path for path in files - set(tree.paths()) if not path.startswith("/ethtool/")}
+    letters = {f"/ethtool/eth0.{letter}" for letter in "lgckxSin"}
+    assert files - set(tree.paths()) == letters | {"/boot/config"}
+    assert (box / "ethtool/eth0.l").read_text().startswith("Channel parameters for eth0:\n")
+    assert (box / "ethtool/eth0.n").read_text().count("use these fields") == 4
     assert (box / "sys/class/net/eth0/queues/rx-0/rps_cpus").read_text() == "e\n"
 
 
@@ -144,6 +147,24 @@ def test_softnet_stat_reads_as_procfs_does(box: Path) -> None:
     rps = {f"CPU{row['index']}": row["received_rps"] for row in named}
     calls = next(row for row in parsed(box, "proc_interrupts", "proc/interrupts") if row["irq"] == "CAL")
     assert list(rps.values()) == calls["interrupts"]
+
+
+def test_the_machine_that_is_copied_from_it_exports_the_same_settings(box: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy.toml").write_text(f'[machine]\ntree = "{box}"\nseed = 3\n[run]\nduration = "1ms"\n')
+    assert cli.main(["export", str(tmp_path / "copy"), str(tmp_path / "copy.toml")]) == 0
+    same = [
+        *(path for path in box.glob("proc/irq/*/*") if path.name.startswith(("smp_aff", "effective_aff"))),
+        *box.glob("proc/sys/net/core/*"),
+        *box.glob("sys/class/net/eth0/queues/*/*"),
+        *box.glob("sys/devices/system/*/*"),
+        *(box / f"ethtool/eth0.{letter}" for letter in "lgckn"),
+        box / "boot/config",
+        box / "proc/sys/kernel/osrelease",
+    ]
+    same = [path for path in same if path.is_file()]
+    assert len(same) > 40
+    for path in same:
+        assert (tmp_path / "copy" / path.relative_to(box)).read_text() == path.read_text(), path
 
 
 @pytest.mark.skipif(shutil.which("lscpu") is None, reason="there is no lscpu here")
@@ -269,7 +290,7 @@ def test_a_ctrl_c_amid_the_files_leaves_no_half_tree(
 def test_texts_leave_out_what_refuses_to_be_read() -> None:
     tree = make("").machine.tree
     tree.add("/proc/only_written", None, lambda text: None)
-    assert set(tree.paths()) - {f"/{path}" for path in texts(tree)} == {
+    assert set(tree.paths()) - {f"/{path}" for path in tree_texts(tree)} == {
         "/proc/only_written",
         "/sys/class/net/lo/duplex",
         "/sys/class/net/lo/speed",
