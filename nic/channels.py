@@ -28,11 +28,7 @@ def set_descriptors(nic: Nic, descriptors: int) -> None:
     Raises ConfigError out of bounds, and then nothing has changed.
     """
 
-    def change() -> None:
-        for ring in nic.rings:
-            ring.remake(descriptors)
-
-    nic.reconfigure(change)
+    nic.reconfigure(lambda: _take_down(nic, descriptors))
 
 
 def set_queues(nic: Nic, count: int) -> None:
@@ -52,8 +48,7 @@ def set_queues(nic: Nic, count: int) -> None:
             _take_back(nic, new)
             raise
         descriptors = nic.rings[0].descriptors
-        for ring in nic.rings:
-            ring.remake(descriptors)
+        _take_down(nic, descriptors)
         for ring in nic.rings[count:]:
             nic.gone.bytes += ring.accepted_bytes + ring.dropped_bytes
             nic.gone.packets += ring.polled
@@ -76,6 +71,16 @@ def set_queues(nic: Nic, count: int) -> None:
     if nic.has_begun:
         for vector in new:
             nic.arm(vector, nic.clock.now_ns + 1)
+
+
+def _take_down(nic: Nic, descriptors: int) -> None:
+    """Take every ring down and up with `descriptors`, and note what was lost."""
+    before = sum(ring.discarded for ring in nic.rings)
+    for ring in nic.rings:
+        ring.remake(descriptors)
+    lost = sum(ring.discarded for ring in nic.rings) - before
+    if nic.has_begun:
+        nic.net.events.note(nic.clock.now_ns, None, f"{nic.dev.name}: rings taken down, {lost} frames in them are lost")
 
 
 def _new_vectors(nic: Nic, count: int) -> list[MsixVector]:

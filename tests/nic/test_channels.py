@@ -52,6 +52,7 @@ def test_a_remade_ring_loses_what_lies_in_it_and_keeps_its_counters() -> None:
     assert (lost(made), ring.discarded, ring.accepted, len(made.received)) == (20, 20, 20, 0)
     assert (ring.descriptors, ring.available) == (128, 120)
     assert made.nic.arrived_bytes() == 20 * 64
+    assert [event.text for event in made.net.events.last(9)] == ["eth0: rings taken down, 20 frames in them are lost"]
     assert is_quiet(made.nic)
 
 
