@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from emu.cpumask import format_mask
 from emu.errors import ConfigError, InputFileError
+from nic.features import SWITCHES
 from nic.moderation import ITR_GRANULARITY_US, ITR_MAX_US
 from nic.nic import MTU_MAX, MTU_MIN
 from nic.rss import PF_TABLE_ENTRIES, default_indirection
@@ -26,17 +27,10 @@ MAX_SPEED_GBPS: Final = 400
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.:@-]{1,15}")
 _SAVED: Final = re.compile(rf"({_NAME.pattern})\.[lgckxSi]")
-_FEATURES: Final = {
-    "rx-checksumming": "rx_checksum",
-    "receive-hashing": "rxhash",
-    "generic-receive-offload": "gro",
-}
 _NOT_MODELLED: Final = {
     "large-receive-offload": "LRO",
     "rx-gro-hw": "GRO in hardware",
-    "rx-gro-list": "rx-gro-list",
-    "rx-udp-gro-forwarding": "rx-udp-gro-forwarding",
-    "ntuple-filters": "ntuple filters",
+    "ntuple-filters": "filters by flow and accelerated RFS",
 }
 
 
@@ -194,10 +188,9 @@ def _read_coalescing(into: BoxSettings, ethtool: EthtoolTexts) -> None:
 
 def _read_features(into: BoxSettings, ethtool: EthtoolTexts) -> None:
     features = ethtool.features()
-    unknown = [name for name in _FEATURES if name not in features]
-    if unknown:
-        into.assumed.append(f"{', '.join(unknown)} on")
-    for name, key in _FEATURES.items():
+    if not features:
+        into.assumed.append("checksums, hashes and GRO on")
+    for name, key in SWITCHES.items():
         if name in features:
             into.put("nic", key, features[name], ethtool.path("k"))
     on = [words for name, words in _NOT_MODELLED.items() if features.get(name)]

@@ -22,6 +22,7 @@ from netstack import controls as netstack_controls
 from netstack.stack import NetStack
 from nic import controls as nic_controls
 from nic import ethtool
+from nic.features import SWITCHES
 from nic.nic import Nic
 from nic.rss import Rss
 from nic.vector import VectorMatrix
@@ -92,9 +93,8 @@ def build(scenario: Scenario, origin: Origin, seed: int, machine_class: type[Mac
         if recording.sides.mac is not None:
             dev.address = recording.sides.mac
     dev.promiscuous = scenario.nic.promiscuous
-    dev.rx_checksum = scenario.nic.rx_checksum
-    dev.rxhash = scenario.nic.rxhash
-    dev.gro = scenario.nic.gro
+    for feature in SWITCHES.values():
+        setattr(dev, feature, getattr(scenario.nic, feature))
     dev.speed_mbps = round(scenario.nic.speed_gbps * 1000)
     machine.net.devices[dev.name] = dev
     stack = NetStack(machine.net, machine.random("socket tables").getrandbits(32))

@@ -158,6 +158,14 @@ class Nic(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
     """`ethtool -K rxhash`: the NIC hands its hash to the skb."""
     gro: bool = True
     """`ethtool -K gro`: generic receive offload."""
+    rx_gro_list: bool = False
+    """`ethtool -K rx-gro-list`: GRO chains packets in place of merging them."""
+    rx_udp_gro_forwarding: bool = False
+    """`ethtool -K rx-udp-gro-forwarding`: GRO merges UDP that no socket asked to be merged."""
+    rx_vlan_offload: bool = True
+    """`ethtool -K rxvlan`: the NIC strips VLAN tags."""
+    ntuple: bool = False
+    """`ethtool -K ntuple`: flow rules may be made, which accelerated RFS needs."""
     weight: Annotated[int, Meta(ge=1, le=1024)] = 64
     """NAPI weight: frames a poll may take."""
     node: Annotated[int, Meta(ge=0, le=MAX_NODES - 1)] = 0

@@ -205,8 +205,19 @@ name = "ens3"
 queues = 3
 node = 1
 affinity = ["1", "0-3", "3"]
+irqs = [77, 70]
+ring = 512
+rx_usecs = 30
+adaptive_rx = false
+indirection = [0, 1, 2, 2]
+rx_gro_list = true
+rxhash = false
+speed_gbps = 10
+rss_key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f2021222324252627"
+rx_flow_hash = { udp4 = "sd", tcp6 = "sdf" }
 [set]
 net.core.netdev_budget = 450
+net.core.netdev_budget_usecs = 1234
 net.core.rps_sock_flow_entries = 4096
 net.ipv4.tcp_rmem = "4096 65536 1000000"
 net.ipv4.ipfrag_low_thresh = 1000
@@ -231,7 +242,7 @@ def reading(built: Built, path: str) -> str | None:
 
 def test_the_tree_of_a_machine_imported_is_that_machine(tmp_path: Path) -> None:
     played = play(ROUND_TRIP + TRAFFIC)
-    again = play_on(write_tree(played, tmp_path))
+    again = play_on(write_tree(played, tmp_path / "box"))
     counters = (
         "/proc/net/",
         "/proc/softirqs",
@@ -245,6 +256,11 @@ def test_the_tree_of_a_machine_imported_is_that_machine(tmp_path: Path) -> None:
         if not any(part in path for part in counters):
             assert reading(again, path) == reading(played, path), path
     assert again.machine.tree.paths() == played.machine.tree.paths()
+    for letter in "lgckxi":
+        assert again.user.commands.run(f"ethtool -{letter} ens3") == played.user.commands.run(f"ethtool -{letter} ens3")
+    assert again.nic.rss.fields == played.nic.rss.fields
+    assert [vector.cpu for vector in again.nic.vectors] == [vector.cpu for vector in played.nic.vectors]
+    assert len(again.notes) == 2 and again.notes[1].endswith("box: assumed: CPU 4 on node 0")
     # Offline, it is in no node's list.
     assert [cpu.node for cpu in again.machine.cpus if cpu.online] == [0, 1, 0, 1, 1]
 
