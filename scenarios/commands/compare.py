@@ -89,7 +89,10 @@ def compare(
         if other is not None:
             b = Side(given.open(other, warmup=(("run", "warmup"), "--warmup", warmup)).loaded)
         # Whatever is wrong with either is found here, before the first run.
-        commands = server_commands(prepare(a, opened.seed), prepare(b, opened.seed))
+        machines = (prepare(a, opened.seed), prepare(b, opened.seed))
+        commands = server_commands(*machines)
+    for note in dict.fromkeys(note for built in machines for note in built.notes):
+        print(note, file=sys.stderr)
 
     words = [other] if other is not None else []
     words += [word for line in change or () for word in ("--change", line)]

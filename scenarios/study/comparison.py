@@ -44,6 +44,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """Left out at the beginning, in A and in B."""
     same_traffic: bool
     """A and B were sent the same frames under each seed."""
+    different_sources: tuple[str, ...]
+    """Sources whose frames differ, or that only one of them has."""
     figures: tuple[Paired, ...]
     verdict: tuple[str, ...]
     limit_percent: float | None
@@ -66,7 +68,9 @@ class Comparison(Struct, frozen=True, kw_only=True):
             f"{len(self.seeds)} of {self.seeds_wanted} seeds: {_spans(self.seeds)}; "
             f"{duration(self.a.length_ns[0])} each"
             + (f" after {duration(self.warmup_ns[0])} of warm-up" if self.warmup_ns[0] else ""),
-            "The same frames were sent to both." if self.same_traffic else "A and B were NOT sent the same frames.",
+            "The same frames were sent to both."
+            if self.same_traffic
+            else f"A and B were NOT sent the same frames: {', '.join(map(plain, self.different_sources))}.",
             *([] if several else ["One seed: differences are this seed's, and have no interval."]),
             *side_by_side(self.figures),
             "",
@@ -95,14 +99,20 @@ def compare(
 ) -> Comparison:
     """Make the document of one or more pairs of runs."""
     figures = pair([run.figures for run in pairs.a], [run.figures for run in pairs.b], pairs.seeds[0])
-    same = all(old.traffic == new.traffic for old, new in zip(pairs.a, pairs.b, strict=True))
+    different = {
+        name: None
+        for old, new in zip(pairs.a, pairs.b, strict=True)
+        for name in (*old.traffic, *new.traffic)
+        if old.traffic.get(name) != new.traffic.get(name)
+    }
     return Comparison(
         a=_side(a, [run.length_ns for run in pairs.a]),
         b=_side(b, [run.length_ns for run in pairs.b]),
         seeds=tuple(pairs.seeds),
         seeds_wanted=seeds_wanted,
         warmup_ns=(int(a.loaded.scenario.run.warmup), int(b.loaded.scenario.run.warmup)),
-        same_traffic=same,
+        same_traffic=not different,
+        different_sources=tuple(different),
         figures=tuple(figures),
         verdict=tuple(verdict(figures)),
         limit_percent=limit_percent,

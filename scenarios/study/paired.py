@@ -26,13 +26,13 @@ class Paired(Struct, frozen=True, kw_only=True):
     high: float | None
     same_in_every_seed: bool
     """The difference is the same number in all seeds: the interval has no width."""
+    proven: bool
+    """The difference is not 0, and its interval does not hold 0. One seed proves what it shows, for itself alone."""
 
     @property
     def direction(self) -> int:
-        """1 if it rose, -1 if it fell, 0 if neither is proven. One seed proves only what it shows."""
-        if not self.difference:
-            return 0
-        if self.low is not None and self.high is not None and self.low <= 0 <= self.high:
+        """1 if it rose, -1 if it fell, 0 if neither is proven."""
+        if not self.proven or not self.difference:
             return 0
         return 1 if self.difference > 0 else -1
 
@@ -89,4 +89,5 @@ def _pair(name: str, a: list[float] | None, b: list[float] | None, bootstrap: Bo
         low=interval.low if interval is not None else None,
         high=interval.high if interval is not None else None,
         same_in_every_seed=same,
+        proven=bool(difference) and (interval is None or interval.excludes_zero),
     )

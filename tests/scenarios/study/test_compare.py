@@ -121,8 +121,33 @@ def test_other_traffic_is_said_to_be_other(small: str, tmp_path: Path, capsys: p
     other.write_text(text(rate_pps=900_000))
     found = document(capsys, small, str(other), "--seeds", "1")
     assert not found["same_traffic"]
+    assert found["different_sources"] == ["requests"]
     assert cli.main(["compare", small, str(other), "--seeds", "1", "--workers", "1"]) == 0
-    assert "A and B were NOT sent the same frames." in capsys.readouterr().out
+    assert "A and B were NOT sent the same frames: requests." in capsys.readouterr().out
+
+
+def test_a_run_that_is_over_before_its_warmup_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "brief.toml"
+    path.write_text(
+        text(warmup="0ms").replace("flows = 50", "flows = 50\npackets = 10").replace('duration = "3ms"\n', "")
+    )
+    assert cli.main(["compare", str(path), str(path), "--seeds", "1", "--workers", "1", "--warmup", "1s"]) == 2
+    out, noise = capsys.readouterr()
+    assert out == ""
+    assert "the warm-up takes 1.0s, but the run was over at " in noise and noise.count("\n") == 1
+
+
+def test_an_error_in_a_worker_is_one_sentence_too(tmp_path: Path) -> None:
+    path = tmp_path / "brief.toml"
+    path.write_text(
+        text(warmup="0ms").replace("flows = 50", "flows = 50\npackets = 10").replace('duration = "3ms"\n', "")
+    )
+    words = [sys.executable, "-m", "scenarios.cli", "compare", str(path), str(path)]
+    words += ["--seeds", "2", "--workers", "2", "--warmup", "1s"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("softnet: the warm-up takes") and done.stderr.count("\n") == 1
 
 
 def test_the_document_goes_to_a_file(small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
