@@ -6,6 +6,7 @@ A question about something that did not happen in that run is a wrong command li
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import trio
 from msgspec import structs
@@ -24,6 +25,9 @@ from scenarios.why.machine import TracedMachine
 from scenarios.why.recorder import Recorder
 from scenarios.why.squeeze import SqueezeRecorder
 from scenarios.why.story import Story
+
+FLOW_PACKETS: Final = 100_000
+"""Packets of a flow that are told of: each takes 2 kB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +174,26 @@ def squeeze_story(case: Case, squeeze: int) -> SqueezeStory:
     return story
 
 
-def ask_flow(case: Case, flow: str) -> FlowStory:
-    """The story of a flow, named by its tuple. ConfigError with the nearest tuple if no packet of it arrives."""
+def ask_flow(case: Case, flow: str, most: int = FLOW_PACKETS) -> FlowStory:
+    """The story of a flow, named by its tuple: its first `most` packets. ConfigError with the nearest tuple if none arrives."""
     wanted = FlowTuple.parse(flow)
     built = case.build()
-    recorder = Recorder(built, lambda skb: wanted.matches(skb.hdr))
+    found = 0
+
+    def wants(skb: Skb) -> bool:
+        nonlocal found
+        if not wanted.matches(skb.hdr):
+            return False
+        found += 1
+        return found <= most
+
+    recorder = Recorder(built, wants, brief=True)
     run(built, trio.CancelScope())
     now_ns = built.machine.clock.reached_ns
     stories = [story for story in recorder.stories.values() if story.end is not None or story.arrived_ns <= now_ns]
     if not stories:
         raise ConfigError(f"--flow {flow!r}: no packet of it arrives in this run{nearest_flow(case.build(), wanted)}")
-    return flow_story(built, stories)
+    return flow_story(built, stories, max(found - most, 0))
 
 
 def _many(number: int, noun: str) -> str:

@@ -140,6 +140,8 @@ class FlowStory(Struct, frozen=True):
 
     flow: str
     packets: int
+    untold: int
+    """Packets beyond these, of a flow that is too long to be told whole."""
     queues: list[int]
     steering: list[Step]
     """How the first packet found its queue and CPU."""

@@ -90,8 +90,8 @@ def nearest_flow(built: Built, wanted: FlowTuple) -> str:
     return f", the nearest flow is '{flow_words(min(seen, key=wanted.distance))}'"
 
 
-def flow_story(built: Built, stories: list[Story]) -> FlowStory:
-    """The flow that `stories` are of, in the order of the wire."""
+def flow_story(built: Built, stories: list[Story], untold: int) -> FlowStory:
+    """The flow that `stories` are of, in the order of the wire; `untold` packets more were generated."""
     now_ns = built.machine.clock.reached_ns
     lines = [_line(story, now_ns) for story in stories]
     accounts: dict[str, int] = {}
@@ -102,6 +102,7 @@ def flow_story(built: Built, stories: list[Story]) -> FlowStory:
     return FlowStory(
         flow=first.flow,
         packets=len(lines),
+        untold=untold,
         queues=sorted({line.queue for line in lines if line.queue is not None}),
         steering=[step for step in first.steps if step.function in ("RSS", "get_rps_cpu", "enqueue_to_backlog")],
         moves=_moves(stories),

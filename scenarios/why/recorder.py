@@ -85,10 +85,17 @@ class _Polling:
 
 
 class Recorder(PacketTrace, PollTrace):
-    """Follows the packets that `wants` says yes to, on a traced machine. `on_end` hears of each that has ended."""
+    """Follows the packets that `wants` says yes to, on a traced machine. `on_end` hears of each that has ended.
+
+    `brief`: only the first one's story has its steps, and who held the CPUs is not kept.
+    """
 
     def __init__(
-        self, built: Built, wants: Callable[[Skb], bool], on_end: Callable[[Story], None] | None = None
+        self,
+        built: Built,
+        wants: Callable[[Skb], bool],
+        on_end: Callable[[Story], None] | None = None,
+        brief: bool = False,
     ) -> None:
         self.stories: dict[int, Story] = {}
         """By `Skb.number`, in the order of the wire."""
@@ -97,6 +104,7 @@ class Recorder(PacketTrace, PollTrace):
         self._clock = built.machine.clock
         self._wants = wants
         self._on_end = on_end
+        self._brief = brief
         self._parts: dict[int, list[int]] = {}
         """Number of a reassembled datagram -> those of its fragments."""
         self._polls = [_Polling() for _ in built.machine.cpus]
@@ -157,14 +165,19 @@ class Recorder(PacketTrace, PollTrace):
         """A story begins with each wanted frame."""
         for skb in frames:
             if self._wants(skb):
-                self.stories[skb.number] = Story(skb)
+                story = self.stories[skb.number] = Story(skb)
+                if self._brief:
+                    story.brief = len(self.stories) > 1
+                    continue
                 for cpu in self._built.machine.cpus:
                     assert isinstance(cpu, TracedCpu)
                     cpu.log.keep()
 
     def _steered(self, story: Story, skb: Skb, queue: int) -> None:
-        words, values = rss_words(self._built.nic, skb, queue)
         story.queue = queue
+        if story.brief:
+            return
+        words, values = rss_words(self._built.nic, skb, queue)
         story.step(skb.arrived_ns, None, "RSS", words, values)
 
     def _interrupt_sent(self, cpu: TracedCpu, interrupt: Interrupt, at_ns: int, sender_rank: int) -> None:
@@ -226,19 +239,23 @@ class Recorder(PacketTrace, PollTrace):
         bucket = napi.gro_hash[skb.hash & (len(napi.gro_hash) - 1)]
         if story is not None:
             self._picked(sd, story, skb, picked, poll)
+        if story is not None and not story.brief:
             before = [held.skb if isinstance(held, GroHeld) else held for held in bucket.values()]
         picked.append(skb.rx_ns)
         self._at_work, self._receiving = sd, skb
         given_ns = sd.cpu.local_now_ns
         result = napi_gro_receive(sd, napi, skb)
         self._at_work = self._receiving = None
-        if story is not None:
+        if story is not None and not story.brief:
             words, values = self._gro_words(napi, skb, result, before)
             story.step(given_ns, sd.index, "dev_gro_receive", words, values)
         return result
 
     def _picked(self, sd: SoftnetData, story: Story, skb: Skb, picked: deque[int], poll: _Polling) -> None:
         self._steered(story, skb, skb.rx_queue)
+        if story.brief:
+            story.reach(GRO, skb.rx_ns, sd.index)
+            return
         vector = next((vector for vector in self._built.nic.vectors if vector.name == poll.napi), None)
         if vector is not None:
             taken_ns, cpu = self._irqs.get(vector, (-1, -1))
@@ -309,17 +326,19 @@ class Recorder(PacketTrace, PollTrace):
     def get_rps_cpu(self, sd: SoftnetData, dev: NetDevice, skb: Skb) -> int:
         """The decision, with what it looked at before it decided."""
         riders = self._riders(skb)
-        entry = flow_entry(sd, dev, skb) if riders else None
+        worded = any(not story.brief for story in riders)
+        entry = flow_entry(sd, dev, skb) if worded else None
         target = get_rps_cpu(sd, dev, skb)
-        if riders:
-            now_ns = sd.cpu.local_now_ns
+        now_ns = sd.cpu.local_now_ns
+        if target < 0:
+            for story in riders:
+                story.reach(PROTOCOL, now_ns, sd.index)
+        if worded:
             words, values = steering_words(sd, dev, skb, entry, target)
             if "hash" in values:
                 values["hash_kind"] = hash_words(skb)
             for story in riders:
                 story.step(now_ns, sd.index, "get_rps_cpu", words, values)
-                if target < 0:
-                    story.reach(PROTOCOL, now_ns, sd.index)
         return target
 
     # ---------------------------------------------------------------- posts: to a backlog, to a socket
@@ -406,7 +425,7 @@ class Recorder(PacketTrace, PollTrace):
         port.deliver(stamp_ns, sender, skb)
         self._deciding = None
         riders = self._riders(skb)
-        if not riders:
+        if not riders or (riders[0].brief and isinstance(port, UdpSocket) and not isinstance(port, UdpSink)):
             return
         sock = port
         place = place_in(sock, skb)
@@ -499,24 +518,28 @@ class Recorder(PacketTrace, PollTrace):
         now_ns, cpu = self._now()
         if reason in _ON_ARRIVAL:
             now_ns, cpu = skb.arrived_ns, None
-        behind = self._behind(skb, reason, now_ns)
-        text, values = self._drop_words(skb, reason)
+        text = ""
+        behind: Stage | None = None
+        values: dict[str, Value] = {}
+        if any(not story.brief for story in riders):
+            behind = self._behind(skb, reason, now_ns)
+            text, values = self._drop_words(skb, reason)
         for story in riders:
             story.behind = behind
-            if story.state == RING and cpu is None:
-                queue = self._ring_of(skb)
-                if reason is DropReason.NIC_RING_FULL and queue >= 0:
-                    self._steered(story, skb, queue)
+            if reason is DropReason.NIC_RING_FULL:
+                self._steered(story, skb, self._ring_of(skb, story.brief))
             story.step(max(now_ns, story.since_ns), cpu, "kfree_skb_reason", f"{reason.name}: {text}", values)
             story.finish(
                 DROPPED, now_ns, story.waits_on if story.state in (SOCKET, BACKLOG) else cpu, reason.name, text
             )
         self._ended(riders, skb)
 
-    def _ring_of(self, skb: Skb) -> int:
-        for ring in self._built.nic.rings:
-            if any(one is skb for one in ring.frames):
-                return ring.index
+    def _ring_of(self, skb: Skb, by_settings: bool = False) -> int:
+        """The ring that `skb` was steered to; by the settings of now where it has been taken off the ring's list."""
+        if not by_settings:
+            for ring in self._built.nic.rings:
+                if any(one is skb for one in ring.frames):
+                    return ring.index
         return self._built.nic.rss.classify(skb.hdr)[2]
 
     def _behind(self, skb: Skb, reason: DropReason, now_ns: int) -> Stage | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sys import intern
+
 from emu.skb import Skb
 from scenarios.why.document import End, Stage, Step, Value
 from scenarios.why.formulas import flow_words
@@ -13,6 +15,7 @@ class Story:
     __slots__ = (
         "arrived_ns",
         "behind",
+        "brief",
         "end",
         "flow",
         "frames",
@@ -20,7 +23,6 @@ class Story:
         "owed_ipi_by",
         "queue",
         "since_ns",
-        "skb",
         "stages",
         "state",
         "steps",
@@ -29,9 +31,10 @@ class Story:
     )
 
     def __init__(self, skb: Skb) -> None:
-        self.skb = skb
+        self.brief = False
+        """Keep its stages only."""
         self.number = skb.number
-        self.flow = flow_words(skb.hdr)
+        self.flow = intern(flow_words(skb.hdr))
         self.wire_bytes = skb.wire_bytes
         self.arrived_ns = skb.arrived_ns
         self.frames = [skb.number + 1]
@@ -55,7 +58,8 @@ class Story:
         self, at_ns: int, cpu: int | None, function: str, text: str, values: dict[str, Value] | None = None
     ) -> None:
         """Something happened to it."""
-        self.steps.append(Step(at_ns, cpu, function, text, {} if values is None else dict(values)))
+        if not self.brief:
+            self.steps.append(Step(at_ns, cpu, function, text, {} if values is None else dict(values)))
 
     def reach(self, state: str, at_ns: int, cpu: int | None) -> None:
         """Its present stage ends at `at_ns` on `cpu`, and `state` begins."""

@@ -89,7 +89,7 @@ def flow_lines(story: FlowStory, every: bool = False) -> list[str]:
     ended = ", ".join(f"{count:,} {name}" for name, count in story.accounts.items())
     queues = ", ".join(f"rx-{queue}" for queue in story.queues) or "no queue"
     lines = [
-        f"flow {story.flow}: {story.packets:,} packets by {queues}; {ended}",
+        f"flow {story.flow}: {'the first ' if story.untold else ''}{story.packets:,} packets by {queues}; {ended}",
         f"overtaken on the way: {story.reordered:,}" if story.reordered else "none was overtaken on the way",
         "",
         *step_lines(story.steering, story.lines[0].arrived_ns),

@@ -348,6 +348,8 @@ def test_a_flow_is_told_packet_by_packet_and_none_overtakes() -> None:
     for line, told_story in zip(story.lines, mine, strict=True):
         assert line.packet == told_story.packet and line.total_ns == sum(line.waits_ns.values()) == told_story.total_ns
     assert story.queues == [line.queue for line in story.lines[:1]]
+    few = ask_flow(case(text), flow, most=5)
+    assert few.lines == story.lines[:5] and few.packets + few.untold == story.packets
     assert ask_flow(case(text), flow.removeprefix("udp ").replace(" > ", "->")) == story
     with pytest.raises(ConfigError, match=r"the nearest flow is 'udp 10.1.0.1:32768 > 10.0.0.1:5001'"):
         ask_flow(case(text), "tcp 10.1.0.1:32768 > 10.0.0.1:5001")
