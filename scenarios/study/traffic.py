@@ -23,7 +23,7 @@ class WatchedSource:
 
     def __init__(self, source: Source, warmup_ns: int, until_ns: int) -> None:
         self._source = source
-        self._warmup_ns = warmup_ns
+        self._warmup_ns = warmup_ns or -1  # a frame may come at 0
         self._until_ns = until_ns
         self.frames_after_warmup = 0
         """Frames that arrive later than `warmup_ns`, up to `until_ns`."""

@@ -101,3 +101,15 @@ def test_frames_are_offered_after_the_warmup_only() -> None:
     watched = watch_traffic(built, 1_000_000)["requests"]
     run_headless(built)
     assert watched.frames_after_warmup == pytest.approx(2000, abs=1)
+
+
+def test_a_frame_at_time_0_is_offered_unless_there_is_a_warmup() -> None:
+    toml = '[scenario]\nname = "capture"\n[capture]\nfile = "mixed"\n[run]\nduration = "1ms"\n'
+    found = []
+    for warmup_ns in (0, 1):
+        built = prepare(side(toml), 1)
+        (watched,) = watch_traffic(built, warmup_ns).values()
+        run_headless(built)
+        assert built.machine.ledger.arrived_frames == 1
+        found.append(watched.frames_after_warmup)
+    assert found == [1, 0]
