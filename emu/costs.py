@@ -89,6 +89,10 @@ class Costs:
     """A wake-up of a sleeping reader (try_to_wake_up), paid by the waker."""
     skb_free_ns: int
     """An skb freed, by whoever frees it."""
+    remote_free_ns: int
+    """An skb freed on another CPU than the one that allocated it, besides skb_free."""
+    skb_defer_ns: int
+    """An skb put on the list of the CPU that allocated it, for that one to free: in place of skb_free and remote_free."""
     refill_ns: int
     """A receive descriptor given back to the NIC."""
     recvmsg_ns: int

@@ -44,6 +44,7 @@ LIMITS: Final[dict[str, tuple[int, int]]] = {
     "busy_read": (0, INT_MAX),
     "rps_sock_flow_entries": (0, RPS_SOCK_FLOW_ENTRIES_MAX),
     "flow_limit_table_len": (1, INT_MAX),
+    "skb_defer_max": (0, INT_MAX),
 }
 """Sysctl -> smallest and largest value that may be written; the two masks are not numbers."""
 
@@ -86,6 +87,7 @@ class NetCoreSettings:
         "rmem_max",
         "rps_default_mask",
         "rps_sock_flow_entries",
+        "skb_defer_max",
     )
 
     def __init__(
@@ -95,11 +97,13 @@ class NetCoreSettings:
         rmem_max: int = 212_992,
         has_rps_default_mask: bool = True,
         housekeeping: int | None = None,
+        skb_defer_max: int = 64,
     ) -> None:
         """Set the defaults of a fresh boot.
 
         ``nr_cpus``: possible CPUs, the width of the masks. ``netdev_budget_usecs``: two jiffies of the machine's HZ.
         ``rmem_max``: bytes, 212992 and from 6.18 4194304. ``has_rps_default_mask``: not in 6.1 (R10).
+        ``skb_defer_max``: skbs a CPU's deferred-free list may hold, 64 and from 6.18 128 (T7).
         ``housekeeping``: mask of the CPUs that are not isolated; all of them when None.
         """
         self.nr_cpus = nr_cpus
@@ -123,6 +127,7 @@ class NetCoreSettings:
         self.flow_limit_cpu_bitmap = 0
         self.flow_limit_table_len = 4096
         self.rps_default_mask = 0
+        self.skb_defer_max = skb_defer_max
 
     def names(self) -> list[str]:
         """Return the names of the sysctls this machine has, sorted."""

@@ -124,6 +124,10 @@ class CpuStatistics(Struct, frozen=True, forbid_unknown_fields=True):
     resched_ipis: Count = 0
     bursts_cut: Count = 0
     """Softirq bursts that ended on a limit (S3)."""
+    deferred_frees: Count = 0
+    """skbs freed here because readers on other CPUs handed them back (T7)."""
+    defer_ipis: Count = 0
+    """IPIs taken that asked for that."""
 
 
 class QueueStatistics(Struct, frozen=True, forbid_unknown_fields=True):

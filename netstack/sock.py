@@ -1,6 +1,6 @@
 """Socket: the port where softirq code and an application meet.
 
-Models: U7, U9-U11, T5, R14, R15: receive buffer by truesize, sleepers, epoll, the CPU and hash of the last packet.
+Models: U7, U9-U11, T5, T7, R14, R15: receive buffer by truesize, sleepers, epoll, the CPU and hash of the last packet, skbs handed back.
 Leaves out: send side, socket filters, memory limits of a whole protocol (PROTO_MEM by tcp_mem/udp_mem).
 Source: include/net/sock.h, net/core/sock.c (6.9).
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from emu.settings import SOCK_MIN_RCVBUF_BYTES
 from emu.skb import CHECKSUM_NONE, Skb
+from softirq.deferred_free import DeferredSkbs
 
 if TYPE_CHECKING:
     from cpus.cpu import Cpu
@@ -38,6 +39,8 @@ class Socket:
     """What one skb adds to TcpInSegs."""
     wakes_all = False
     """Readers wait without being exclusive: data wakes them all."""
+    has_reader = True
+    """An application reads it; otherwise a user in the kernel takes what comes in softirq."""
 
     __slots__ = (
         "_latency_protocol",
@@ -46,6 +49,8 @@ class Socket:
         "cached",
         "closed",
         "epoll",
+        "given_back",
+        "gives_back",
         "gro",
         "held_frames",
         "in_established",
@@ -95,6 +100,10 @@ class Socket:
         """Time that the last receive call takes: system call, copies, freeing, and what it takes to reach other CPUs' skbs."""
         self.gro = True
         """Merged packets are taken whole: TCP always, UDP if UDP_GRO is set."""
+        self.gives_back = False
+        """Skbs that another CPU allocated are handed back to it when they were read (T7)."""
+        self.given_back: dict[int, int] = {}
+        """Of the receive call in progress: CPU -> skbs for it."""
         self.closed = False
         self.in_established = False
         """sk_state is ESTABLISHED: RFS records readers of such sockets only (R14)."""
@@ -156,12 +165,30 @@ class Socket:
             table.record(self.rxhash, cpu.index)
 
     def message_ns(self, reader: Cpu, softirq_cpu: Cpu, skb: Skb) -> int:
-        """Time to take one skb out of the socket on `reader`, besides the copy: `softirq_cpu` touched it last."""
+        """Time to take one skb out of the socket on `reader` and to free it, besides the copy: `softirq_cpu` touched it last.
+
+        One that goes back to the CPU that allocated it is noted in `given_back`.
+        """
         costs = self.net.costs
-        ns = costs.recvmsg_ns + costs.skb_free_ns
+        ns = costs.recvmsg_ns
+        allocator = skb.alloc_cpu
+        if allocator == reader.index:
+            ns += costs.skb_free_ns
+        elif self.gives_back and self.net.settings.skb_defer_max:
+            ns += costs.skb_defer_ns
+            self.given_back[allocator] = self.given_back.get(allocator, 0) + 1
+        else:
+            ns += costs.skb_free_ns + costs.remote_free_ns
         if softirq_cpu is not reader:
             ns += costs.remote_skb_ns if softirq_cpu.node == reader.node else costs.numa_cross_ns
         return ns
+
+    def give_back(self, reader: Cpu) -> None:
+        """Post what the receive call in progress hands back (T7); its last step, before the time it takes is spent."""
+        net = self.net
+        for allocator, count in sorted(self.given_back.items()):
+            net.clock.post(reader, net.softnet[allocator].defer_list, DeferredSkbs(count))
+        self.given_back.clear()
 
     def account_read(self, skb: Skb, now_ns: int) -> None:
         """`skb` has been read in full at `now_ns`."""

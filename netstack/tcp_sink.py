@@ -23,6 +23,7 @@ class TcpSink(TcpSocket):
     """Like an application that is always there: nothing waits to be read, and only gaps hold memory."""
 
     __slots__ = ("_straight",)
+    has_reader = False
 
     def __init__(self, stack: NetStack, flow: Flow, rcvbuf_bytes: int | None = None, rcv_nxt: int = -1) -> None:
         super().__init__(stack, flow, rcvbuf_bytes, rcv_nxt)

@@ -65,6 +65,8 @@ class TcpSocket(TcpMemory):
     ) -> None:
         super().__init__(stack, f"tcp:{flow[4]}", rcvbuf_bytes, rcv_nxt)
         self.in_established = True
+        if self.has_reader:
+            self.gives_back = stack.net.defers_frees = True
         self.flow = flow
         self.copied_seq = rcv_nxt
         self.owner: Process | None = None
@@ -394,6 +396,8 @@ class TcpSocket(TcpMemory):
             taken = self.recv(process, max_bytes)
             if taken or not block or self.at_end():
                 self.lock_sock(process)
+                if self.given_back:
+                    self.give_back(process.cpu)
                 yield SYSTEM, self.recv_ns
                 self.release_sock(process)
                 return taken

@@ -45,6 +45,8 @@ class UdpSocket(Socket):
         self.v6only = False
         self.gro = False
         self.in_established = peer is not None
+        if self.has_reader and stack.net.rules.udp_readers_defer:
+            self.gives_back = stack.net.defers_frees = True
         self.queue: deque[Skb] = deque()
         """sk_receive_queue behind the reader's private queue, which is the first `_reader_len` of these."""
         self.softirq_cpus: deque[Cpu] = deque()
@@ -141,6 +143,8 @@ class UdpSocket(Socket):
         while True:
             taken = self.recv(process, max_messages)
             if taken or not block:
+                if self.given_back:
+                    self.give_back(process.cpu)
                 yield SYSTEM, self.recv_ns
                 return taken
             self.sleep(process)
@@ -174,6 +178,7 @@ class UdpSink(UdpSocket):
     """A UDP socket whose in-kernel user takes each datagram in softirq: nothing is ever queued."""
 
     __slots__ = ()
+    has_reader = False
 
     def __init__(
         self, stack: NetStack, local: tuple[bytes, int], rcvbuf_bytes: int, peer: tuple[bytes, int] | None = None

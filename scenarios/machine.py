@@ -99,6 +99,7 @@ class Machine:
             rules.rmem_max,
             rules.has_rps_default_mask,
             (1 << cpus) - 1 & ~isolated,
+            rules.skb_defer_max,
         )
         dissector = FlowDissector(self.random("flow hash key").randbytes(16))
         self.net = Net(self.clock, rules, costs, self.jiffies, settings, self.ledger, dissector)

@@ -148,6 +148,8 @@ def _cpu(cpu: Cpu, sd: SoftnetData, now_ns: int) -> CpuStatistics:
         net_rx_actions=sd.net_rx_actions,
         resched_ipis=cpu.resched_ipis,
         bursts_cut=cpu.bursts_cut,
+        deferred_frees=sd.defer_list.freed,
+        defer_ipis=sd.defer_list.ipis,
         softirq_counts={name: n for name, n in zip(SOFTIRQ_NAMES, cpu.softirq_counts, strict=True) if n},
     )
 

@@ -73,6 +73,8 @@ def _open(name: str, app: App, machine: Machine, stack: NetStack) -> list[AppThr
 
 def _open_epoll_readers(app: App, work: Work, seats: list[Seat], stack: NetStack) -> list[AppThread]:
     """Threads with an epoll instance each. What is shared is watched by the first, which deals its connections to all in turn."""
+    if app.protocol == "tcp":
+        stack.net.defers_frees = True  # before the first connection, which would be too late for those who look already
     syscall_ns = stack.net.costs.syscall_ns
     threads = [EpollReader(name, cpu, mask, Epoll(syscall_ns), work, app.weight) for name, cpu, mask in seats]
     watchers = threads if app.sockets == "each" else threads[:1]

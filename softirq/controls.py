@@ -20,6 +20,7 @@ from softirq.flow_limit import FlowLimit
 from softirq.net import Net
 from softirq.net_procfs import proc_net_dev, softnet_stat
 from softirq.rps import set_rps_cpus, set_rps_flow_cnt, set_rps_sock_flow_entries
+from softirq.softnet_data import SoftnetData
 from softirq.threaded import dev_set_threaded
 
 MAX_FLOW_ENTRIES: Final = 1 << 22
@@ -35,7 +36,12 @@ def contribute(tree: ControlTree, net: Net, irqs: IrqTable) -> None:
     tree.add("/proc/net/dev", lambda: proc_net_dev(net), None)
     for dev in net.devices.values():
         net_sysfs.contribute(tree, net, dev)
-    irqs.rows.append(IrqRow("CAL", lambda cpu: net.softnet[cpu.index].received_rps, "Function call interrupts"))
+    irqs.rows.append(IrqRow("CAL", lambda cpu: _function_calls(net.softnet[cpu.index]), "Function call interrupts"))
+
+
+def _function_calls(sd: SoftnetData) -> int:
+    """IPIs that ran a function: for a backlog, for deferred frees."""
+    return sd.received_rps + sd.defer_list.ipis
 
 
 def contribute_device(tree: ControlTree, net: Net, dev: NetDevice) -> None:

@@ -123,6 +123,8 @@ class Net:
         self.rps_maps_set = 0
         """Queues that have an RPS map."""
         self.sock_flow_table: RpsSockFlowTable | None = None
+        self.defers_frees = False
+        """Some socket's readers hand skbs back to the CPUs that allocated them (T7): those look at their lists."""
         self.latencies = Latencies()
         self.events = EventLog()
         self.trace: PacketTrace | None = None

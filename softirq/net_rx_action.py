@@ -1,7 +1,7 @@
 """NET_RX_SOFTIRQ.
 
 Models: N1-N8, P1-P4, Z1, Z2, K5: budget, time limit, repoll, time_squeeze with its cause, the order of what is left.
-Leaves out: busy polling, the deferred-free list.
+Leaves out: busy polling.
 Source: net/core/dev.c net_rx_action, napi_poll, __napi_poll (6.1, 6.9).
 """
 
@@ -49,6 +49,9 @@ async def net_rx_action(sd: SoftnetData) -> None:
     position = 0
     repoll: list[Napi] = []
     while True:
+        if net.defers_frees:
+            await cpu.synchronise()
+            sd.defer_list.flush()
         if position == len(polling):
             if repoll:
                 break

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from softirq.deferred_free import DeferList
+
 if TYPE_CHECKING:
     from cpus.cpu import Cpu
     from softirq.backlog import Backlog
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SoftnetData:
-    """One CPU's softnet_data. `backlog` is its port: the only part that other CPUs' posts reach."""
+    """One CPU's softnet_data. `backlog` and `defer_list` are its ports: the only parts that other CPUs' posts reach."""
 
     def __init__(self, net: Net, cpu: Cpu) -> None:
         self.net = net
@@ -31,6 +33,8 @@ class SoftnetData:
         """Targets owed an IPI by this CPU; pushed at the front (LIFO, B4)."""
         self.flow_limit: FlowLimit | None = None
         self.backlog: Backlog
+        self.defer_list = DeferList(self)
+        """The other port: skbs that other CPUs' readers hand back."""
         # /proc/net/softnet_stat
         self.processed = 0
         self.dropped = 0

@@ -1,8 +1,8 @@
 """Threaded NAPI: a kernel thread polls instead of NET_RX.
 
 Models: P8: a schedule wakes the thread and neither lists the NAPI nor raises NET_RX; no netdev_budget, no time limit, no time_squeeze;
-IPIs leave after each poll; the thread competes with applications and moves as they do.
-Leaves out: threaded busy polling; the deferred-free list.
+IPIs leave after each poll, deferred frees follow; the thread competes with applications and moves as they do.
+Leaves out: threaded busy polling.
 Source: net/core/dev.c napi_threaded_poll, dev_set_threaded (6.9).
 """
 
@@ -72,6 +72,9 @@ async def napi_threaded_poll(net: Net, napi: Napi, cpu: Cpu) -> bool:
     net.latencies.fold_if_full()
     if sd.rps_ipi_list:
         net_rps_action(sd)
+    if net.defers_frees:
+        await cpu.synchronise()
+        sd.defer_list.flush()
     if cpu.softirq_pending:
         cpu.do_softirq = True
     return bool(repoll)

@@ -272,7 +272,7 @@ def test_two_frames_of_one_flow_are_told_apart_by_the_check_of_order() -> None:
 def test_random_scenarios_reach_every_kind_of_drop_that_load_causes() -> None:
     reasons: Counter[str] = Counter()
 
-    @settings(FEW, max_examples=60)
+    @settings(FEW, max_examples=80)
     @given(scenario_texts(max_packets=250, endless_apps=False))
     def gather(text: str) -> None:
         reasons.update(finish(play(text)).totals.dropped)

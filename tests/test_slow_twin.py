@@ -131,6 +131,20 @@ CONFIGURATIONS: Final[dict[str, str]] = {
     + TCP
     + "threads = 3\nwork_ns = 1500\n"
     + '[[app]]\nkind = "burner"\nthreads = 2\n[run]\nduration = "8ms"\n',
+    "tcp read elsewhere, frees deferred": machine(4, 2, nic="affinity = [0, 1]")
+    + TRAINS
+    + TCP
+    + "threads = 2\ncpus = [2, 3]\n"
+    + EACH,
+    "small lists of deferred frees, with rps": machine(4, 1, "6.1")
+    + '[set]\n"net.core.skb_defer_max" = 6\n'
+    + rps(1, "c")
+    + '[[traffic]]\nprotocol = "tcp"\nrate_pps = 1_000_000\npackets = 3000\nflows = 40\nsize = 200\n'
+    + TCP
+    + "threads = 3\nwork_ns = 400\n",
+    "udp frees deferred by node, 6.18": machine(6, 2, "6.18", "nodes = 3")
+    + udp(2_500_000, 5000, 200)
+    + reader("[1, 3, 5]", "threads = 3\nbatch = 16\nrcvbuf = 300000\n" + EACH),
     "rfs, all flows in one slot": machine(4, 1)
     + "[set]\n"
     + '"net.core.rps_sock_flow_entries" = 4096\n"/sys/class/net/eth0/queues/rx-0/rps_flow_cnt" = 1\n'

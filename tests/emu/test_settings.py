@@ -46,6 +46,7 @@ def test_a_fresh_machine_has_the_kernels_defaults() -> None:
         "rmem_max": "212992\n",
         "rps_default_mask": "00\n",
         "rps_sock_flow_entries": "0\n",
+        "skb_defer_max": "64\n",
     }
 
 

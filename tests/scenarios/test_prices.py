@@ -37,7 +37,7 @@ TO_NAPI = {"hardirq": 1, "softirq_entry": 1, "net_rx_action": 1, "napi_poll": 1}
 TO_IP = TO_NAPI | {"driver_rx": 1, "refill": 1, "gro_receive": 1, "deliver_skb": 1, "ip_rcv": 1}
 TO_READER = TO_IP | {"udp_rcv": 1, "sock_wake": 1, "resched_ipi": 1, "context_switch": 2, "syscall": 1, "recvmsg": 1}
 """The reader's thread is switched to twice: at the start, when it finds nothing, and when it is woken."""
-READ = TO_READER | {"remote_skb": 1, "skb_free": 1, "copy_ps": 18}
+READ = TO_READER | {"remote_skb": 1, "skb_free": 1, "remote_free": 1, "copy_ps": 18}
 STEERED = TO_IP | {"softirq_entry": 2, "net_rx_action": 2, "get_rps_cpu": 1, "enqueue_to_backlog": 1, "ipi_send": 1}
 BACKLOG = STEERED | {"ipi_receive": 1, "process_backlog": 1, "backlog_dequeue": 1, "udp_rcv": 1, "skb_free": 1}
 
@@ -47,7 +47,7 @@ PATHS = {
         "cpus = 2\nnodes = 2",
         "",
         ONE + READER,
-        TO_READER | {"numa_cross": 1, "skb_free": 1, "copy_ps": 18},
+        TO_READER | {"numa_cross": 1, "skb_free": 1, "remote_free": 1, "copy_ps": 18},
     ),
     "read from another node's memory": (
         "cpus = 2\nnodes = 2",
@@ -59,7 +59,7 @@ PATHS = {
         "cpus = 1",
         "",
         ONE + READER.replace("cpus = 1", "cpus = 0"),
-        READ | {"resched_ipi": 0, "remote_skb": 0},
+        READ | {"resched_ipi": 0, "remote_skb": 0, "remote_free": 0},
     ),
     "taken by a sink": ("cpus = 1", "", ONE + SINK, TO_IP | {"udp_rcv": 1, "skb_free": 1}),
     "nobody listens": ("cpus = 1", "", ONE, TO_IP | {"udp_rcv": 1, "skb_free": 1}),
