@@ -146,6 +146,8 @@ def _on_box(document: dict[str, Any], origin: Origin, given: dict[SettingPath, s
     tree = machine.get("tree") if isinstance(machine, dict) else None
     if not isinstance(tree, str):
         return document, origin
+    if not tree:
+        raise origin.error(TREE, "the directory's name is empty")
     try:
         box = read_box(Path(tree) if TREE in given else origin.base / Path(tree).expanduser(), tree, document)
     except (ConfigError, InputFileError) as error:

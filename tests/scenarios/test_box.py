@@ -408,8 +408,9 @@ def test_a_capture_runs_on_a_box_too(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_wrong_tree_ends_with_one_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["run", "--tree", str(tmp_path)]) == 3
     assert main(["run", "--tree", str(tmp_path / "no\x1bwhere")]) == 2
+    assert main(["run", "--tree", ""]) == 2
     err = capsys.readouterr().err
-    assert err.count("\n") == 2 and "\x1b" not in err
+    assert err.count("\n") == 3 and "\x1b" not in err
 
 
 def test_a_tree_is_relative_to_its_scenario_file(tmp_path: Path) -> None:
