@@ -22,6 +22,7 @@ from scenarios.commands.explain import explain
 from scenarios.commands.export import export
 from scenarios.commands.listing import list_scenarios
 from scenarios.commands.mask import mask
+from scenarios.commands.mount import mount, shell
 from scenarios.commands.run import run
 from scenarios.commands.why import why
 
@@ -75,6 +76,8 @@ app.command(export)
 app.command(collect)
 app.command(why)
 app.command(conform)
+app.command(mount)
+app.command(shell)
 
 
 def main(tokens: Sequence[str] | None = None) -> int:

@@ -14,6 +14,19 @@ TOO_EARLY: Final = "stopped before the run began"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MountOptions:
+    """A run whose control tree is mounted; it goes on when nothing is left to happen, since somebody may still write."""
+
+    directory: Path | None
+    """Where; None for a place of its own that only `shell` sees."""
+    read_only: bool = False
+    endless: bool = True
+    """It ends when somebody ends it, whatever the scenario's duration is."""
+    shell: tuple[str, ...] | None = None
+    """A command to run where the tree stands over /proc and /sys; the run ends with it. Empty is the user's shell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """What `run_scenario` is told besides the scenario; whatever changes the machine is in the scenario already."""
 
@@ -29,6 +42,8 @@ class RunOptions:
     """Batch lines in place of the live screen, even on a terminal."""
     svg: Path | None = None
     """Write the last screen there as SVG."""
+    mount: MountOptions | None = None
+    """The machine's control tree is a file system during the run."""
     output: Path | None = None
     """Write what would go to stdout there instead; None and `-` are stdout."""
 

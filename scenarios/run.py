@@ -30,7 +30,7 @@ from monitor.terminal import Terminal, can_live
 from scenarios.build import Built, build
 from scenarios.machine import Sampler
 from scenarios.observe import snapshot
-from scenarios.options import TOO_EARLY, RunOptions
+from scenarios.options import TOO_EARLY, MountOptions, RunOptions
 from scenarios.output import open_output
 from scenarios.pace import WallPace
 from scenarios.save import save
@@ -55,7 +55,9 @@ def run_scenario(scenario: Scenario, options: RunOptions) -> int:
         run = _Run(built, options, out)
         trio.run(run.main, restrict_keyboard_interrupt_to_checkpoints=True)
         run.report()
-    return INTERRUPTED if run.stopped_by is not None else 0
+    if run.stopped_by is not None:
+        return INTERRUPTED
+    return run.shell_code or 0
 
 
 class _Run:
@@ -71,9 +73,12 @@ class _Run:
         self.history = History()
         self._scope = trio.CancelScope()
         self._console = Console(file=out)
-        self._live = not options.json and not options.batch and can_live(self._console)
-        self._batch = BatchWriter(out.write) if not options.json and not self._live else None
+        has_shell = options.mount is not None and options.mount.shell is not None
+        self._live = not options.json and not options.batch and not has_shell and can_live(self._console)
+        self._batch = BatchWriter(out.write) if not options.json and not self._live and not has_shell else None
         self._pace: WallPace | None = None
+        self.shell_code: int | None = None
+        """What the command of a shell exited with."""
         if not self._live:
             machine = built.machine
             machine.add(Sampler(machine.rank(), machine.clock, self._interval_ns(), self._sample))
@@ -142,7 +147,9 @@ class _Run:
 
     def save(self) -> str:
         """Save the scenario with the commands so far into the working directory."""
-        path = save(self.options.loaded, self.built.seed, self.built.user.done, Path())
+        mount = self.options.mount
+        ends_ns = self.built.machine.clock.reached_ns if mount is not None and mount.endless else None
+        path = save(self.options.loaded, self.built.seed, self.built.user.done, Path(), ends_ns)
         return f"saved: softnet run {shlex.quote(str(path))} repeats this run, with its commands up to now"
 
     def _paced(self) -> WallPace:
@@ -154,18 +161,48 @@ class _Run:
     async def main(self) -> None:
         """Run the machine to its end, or until somebody ends it."""
         terminal = Terminal(self._console) if self._live else None
+        mount = self.options.mount
         async with trio.open_nursery() as nursery:
             await nursery.start(watch_signals, self._stop, terminal)
-            if terminal is not None:
+            if terminal is not None or mount is not None:
                 self._pace = WallPace(self.built.machine.clock, self.built.scenario.run.speed, trio.current_time)
+                self._pace.ends_when_quiet = mount is None
                 self.built.user.poke = self._pace.poke
-                nursery.start_soon(self._run_machine)
-                with self._scope:
-                    await live(self, self, terminal, history=self.history)
-            else:
-                with self._scope:
-                    await self._run_machine()
+            with self._scope:
+                if mount is None:
+                    await self._watched(terminal, nursery)
+                else:
+                    await self._mounted(mount, terminal, nursery)
             nursery.cancel_scope.cancel()
+
+    async def _watched(self, terminal: Terminal | None, nursery: trio.Nursery) -> None:
+        """The run, on the screen if there is one."""
+        if terminal is None:
+            await self._run_machine()
+        else:
+            nursery.start_soon(self._run_machine)
+            await live(self, self, terminal, history=self.history)
+
+    async def _mounted(self, mount: MountOptions, terminal: Terminal | None, nursery: trio.Nursery) -> None:
+        """The run, with its control tree as a file system; for a shell, as long as that runs."""
+        from monitor.mount import ControlFileSystem, mounted
+        from scenarios.mounted import OPEN_DIRECTORIES, UserFiles
+        from scenarios.shell import places, run_shell
+
+        files = UserFiles(self.built.user)
+        if mount.endless:
+            self.built.until_ns = NEVER
+        if mount.shell is None:
+            assert mount.directory is not None, "a tree is mounted somewhere, or for a shell"
+            async with mounted(ControlFileSystem(files, mount.read_only), mount.directory):
+                print(f"mounted on {mount.directory} until this run ends", file=sys.stderr)
+                await self._watched(terminal, nursery)
+            return
+        with places() as root:
+            system = ControlFileSystem(files, mount.read_only, OPEN_DIRECTORIES, str(root / "real"))
+            async with mounted(system, root / "tree"):
+                nursery.start_soon(self._run_machine)
+                self.shell_code = await run_shell(root, mount.shell, self.built.scenario.scenario.name)
 
     async def _run_machine(self) -> None:
         machine = self.built.machine
@@ -175,6 +212,8 @@ class _Run:
         self.built.nic.advance(machine.clock.reached_ns)
 
     def _stop(self, number: int) -> None:
+        if number == signal.SIGINT and self.options.mount is not None and self.options.mount.shell is not None:
+            return  # it is for the command in the shell
         self.stopped_by = number
         self._scope.cancel()
 

@@ -24,8 +24,11 @@ MAX_COPIES: Final = 1000
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
-def saved_text(loaded: LoadedScenario, seed: int, done: Iterable[Done]) -> str:
-    """The scenario as TOML: what the file said, then the options, the seed, and every live command that changed something."""
+def saved_text(loaded: LoadedScenario, seed: int, done: Iterable[Done], ends_ns: int | None = None) -> str:
+    """The scenario as TOML: what the file said, then the options, the seed, and every live command that changed something.
+
+    With `ends_ns` the run ends then.
+    """
     origin = loaded.origin
     document = tomlkit.parse(origin.text)
     if origin.built_in and TREE in loaded.given:
@@ -40,6 +43,8 @@ def saved_text(loaded: LoadedScenario, seed: int, done: Iterable[Done]) -> str:
         if path[0] != "ethtool":
             _put(document, path, value)
     _put(document, ("machine", "seed"), seed)
+    if ends_ns is not None:
+        _put(document, ("run", "duration"), format_duration(ends_ns))
     _put(document, ("scenario", "name"), loaded.scenario.scenario.name)
     if loaded.scenario.capture is not None:
         _put(document, ("capture", "file"), str(origin.capture_path(loaded.scenario.capture.file).resolve()))
@@ -64,10 +69,10 @@ def saved_text(loaded: LoadedScenario, seed: int, done: Iterable[Done]) -> str:
     return tomlkit.dumps(document)
 
 
-def save(loaded: LoadedScenario, seed: int, done: Iterable[Done], directory: Path) -> Path:
+def save(loaded: LoadedScenario, seed: int, done: Iterable[Done], directory: Path, ends_ns: int | None = None) -> Path:
     """Write the scenario into a new file in `directory`, named after it and its seed, and return the path. Raises OSError."""
     stem = f"{_UNFIT.sub('-', loaded.scenario.scenario.name).strip('-.') or 'run'}-{seed}"
-    text = saved_text(loaded, seed, done)
+    text = saved_text(loaded, seed, done, ends_ns)
     for path in _names(directory, stem):
         try:
             with path.open("x", encoding="utf-8") as file:

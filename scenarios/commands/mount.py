@@ -1,0 +1,97 @@
+"""`softnet mount` and `softnet shell`: the emulated machine under real tools."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import Parameter
+
+from scenarios.commands.scenario_options import NOTHING_GIVEN, OpenedScenario, ScenarioOptions, before_the_run
+
+if TYPE_CHECKING:
+    from scenarios.options import MountOptions
+
+REAL_TIME: Final = 1.0
+"""Virtual seconds a second of a mounted machine, which tools look at by the second; one that has too much to do for that is slower."""
+
+
+def mount(
+    directory: Annotated[str, Parameter(name="DIR")],
+    what: Annotated[str, Parameter(name="SCENARIO-or-CAPTURE")] = "capture",
+    /,
+    *,
+    given: ScenarioOptions = NOTHING_GIVEN,
+    speed: float = REAL_TIME,
+    ro: bool = False,
+    batch: Annotated[bool, Parameter(name=["--batch", "-b"])] = False,
+) -> int:
+    """Run a scenario with its /proc and /sys mounted on a directory, for real tools to read and write.
+
+    Runs until q or Ctrl-C, or for --duration. Needs the extra softnet[mount] and /dev/fuse.
+
+    Parameters
+    ----------
+    directory
+        An empty directory.
+    what
+        A name that `softnet scenarios` lists, a scenario file, or a pcap or pcapng file.
+    speed
+        Pace, in virtual seconds a second. A machine that has too much to do for it is slower.
+    ro
+        Nothing can be written.
+    batch
+        Print lines in place of the live screen, even on a terminal.
+    """
+    with before_the_run():
+        from scenarios.mounted import check_mount
+        from scenarios.options import MountOptions
+
+        place = check_mount(directory)
+        opened = given.open(what, speed=(("run", "speed"), "--speed", speed))
+        options = MountOptions(directory=place, read_only=ro, endless=given.duration is None)
+    return _run(opened, options, batch)
+
+
+def shell(
+    what: Annotated[str, Parameter(name="SCENARIO-or-CAPTURE")] = "capture",
+    /,
+    *command: Annotated[str, Parameter(name="COMMAND", allow_leading_hyphen=True)],
+    given: ScenarioOptions = NOTHING_GIVEN,
+    speed: float = REAL_TIME,
+    ro: bool = False,
+) -> int:
+    """Open a shell in which /proc and /sys are those of the emulated machine, while it runs.
+
+    Exits with what the shell exits with. Needs the extra softnet[mount], /dev/fuse, and root or user namespaces.
+
+    Parameters
+    ----------
+    what
+        A name that `softnet scenarios` lists, a scenario file, or a pcap or pcapng file.
+    command
+        A command to run in place of the shell, behind --, such as -- mpstat -P ALL 1 3.
+    speed
+        Pace, in virtual seconds a second. A machine that has too much to do for it is slower.
+    ro
+        Nothing can be written.
+    """
+    with before_the_run():
+        from scenarios.mounted import check_mount
+        from scenarios.options import MountOptions
+        from scenarios.shell import check_shell
+
+        check_mount(None)
+        words = check_shell(command)
+        opened = given.open(what, speed=(("run", "speed"), "--speed", speed))
+        options = MountOptions(directory=None, read_only=ro, endless=given.duration is None, shell=words)
+    return _run(opened, options, False)
+
+
+def _run(opened: OpenedScenario, options: MountOptions, batch: bool) -> int:
+    from scenarios.options import RunOptions
+    from scenarios.run import run_scenario
+
+    return run_scenario(
+        opened.loaded.scenario,
+        RunOptions(loaded=opened.loaded, command=opened.command(), seed=opened.seed, batch=batch, mount=options),
+    )
