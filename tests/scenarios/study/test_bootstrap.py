@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenarios.study.bootstrap import Bootstrap, Interval, quantile
@@ -42,12 +42,14 @@ def test_the_interval_is_that_of_the_scipy_that_is_installed() -> None:
     assert ours.high == pytest.approx(theirs.high, abs=0.02 * (theirs.high - theirs.low))
 
 
+@settings(deadline=None)
 @given(sample=values, seed=st.integers(0, 5), data=st.data())
 def test_the_order_of_the_seeds_does_not_matter(sample: list[float], seed: int, data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(sample))
     assert Bootstrap(len(sample), seed, 50).interval(sample) == Bootstrap(len(sample), seed, 50).interval(shuffled)
 
 
+@settings(deadline=None)
 @given(sample=values, seed=st.integers(0, 5))
 def test_the_mean_lies_in_the_interval_and_the_interval_in_the_sample(sample: list[float], seed: int) -> None:
     found = Bootstrap(len(sample), seed, 200).interval(sample)
@@ -56,11 +58,13 @@ def test_the_mean_lies_in_the_interval_and_the_interval_in_the_sample(sample: li
     assert found.mean - slack <= found.high <= max(sample) + slack
 
 
+@settings(deadline=None)
 @given(value=st.floats(-1e12, 1e12), size=st.integers(2, 20))
 def test_equal_differences_give_no_width(value: float, size: int) -> None:
     assert Bootstrap(size, 1, 10).interval([value] * size) == Interval(value, value, value)
 
 
+@settings(deadline=None)
 @given(sample=values, shift=st.integers(-100, 100), factor=st.sampled_from((0.5, 2.0, 4.0)))
 def test_a_shift_and_a_scale_go_through(sample: list[float], shift: int, factor: float) -> None:
     bootstrap = Bootstrap(len(sample), 3, 50)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenarios.study.figures import Figures, better_of, unit_of
@@ -17,6 +17,7 @@ def one(name: str, a: list[float | None], b: list[float | None]) -> Paired:
     return found
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1e9), min_size=1, max_size=8))
 def test_a_machine_is_no_different_from_itself(values: list[float]) -> None:
     found = one("read", list(values), list(values))
