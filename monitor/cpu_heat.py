@@ -70,11 +70,8 @@ def _nodes(snapshot: Snapshot) -> dict[int, list[int]]:
 
 
 def _heat_row(cpus: list[CpuStatistics], rates: Rates) -> Text:
-    text = line(f" {f'{cpus[0].index}-{cpus[-1].index}':>8} |")
-    for cpu in cpus:
-        text.append(*heat_cell(cpu, rates.cpus[cpu.index]))
-    text.append("|")
-    return text
+    label = f" {f'{cpus[0].index}-{cpus[-1].index}':>8} |"
+    return line(label, *(heat_cell(cpu, rates.cpus[cpu.index]) for cpu in cpus), "|")
 
 
 def _node_line(snapshot: Snapshot, rates: Rates, columns: Columns, node: int, members: list[int]) -> Text:
@@ -92,6 +89,7 @@ def _node_line(snapshot: Snapshot, rates: Rates, columns: Columns, node: int, me
         flow_limit_count=sum(rate.flow_limit_count for rate in of),
         hardirqs=sum(rate.hardirqs for rate in of),
         context_switches=sum(rate.context_switches for rate in of),
+        busy=sum(rate.busy for rate in of) / len(of),
     )
     qlen = sum(snapshot.cpus[i].input_qlen + snapshot.cpus[i].process_qlen for i in members)
     running = sum(snapshot.cpus[i].ksoftirqd_running for i in members)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log2
 from typing import Final
 
 from rich.text import Text
@@ -66,8 +65,8 @@ def in_trouble(rate: CpuRates) -> bool:
 def trouble_key(cpu: CpuStatistics, rate: CpuRates) -> tuple[int, int, int, int, int]:
     """Sorts the most troubled first. Magnitudes, not values, so that lines do not change places for nothing."""
     return (
-        -int(log2(rate.dropped + 1)),
-        -int(log2(rate.squeezes + 1)),
+        -(rate.dropped + 1).bit_length(),
+        -(rate.squeezes + 1).bit_length(),
         -int(cpu.ksoftirqd_running),
         -int(rate.busy * 5),
         cpu.index,
@@ -88,27 +87,32 @@ def row(
     rates: Rates, rate: CpuRates, columns: Columns, label: str, qlen: int, ksoftirqd: str, note: Text | None, star: bool
 ) -> Text:
     """One line; `label` has 7 cells, the first of them is the star's."""
-    text = line(("*", TROUBLE) if star else " ", label[1:], " [")
-    for cells, letter, style in zip(portions(rate.parts_ns, columns.bar), _LETTERS, _STYLES, strict=True):
-        if cells:
-            text.append(letter * cells, style)
+    bar = [
+        (letter * cells, style)
+        for cells, letter, style in zip(portions(rate.parts_ns, columns.bar), _LETTERS, _STYLES, strict=True)
+    ]
     if not any(rate.parts_ns):
-        text.append(" " * columns.bar)
-    text.append("]")
-    text.append("".join(shares(rate.parts_ns)))
+        bar = [(" " * columns.bar, "")]
     sqz, by_cause = squeezes(rates, rate.squeeze_budget, rate.squeeze_time)
     per_second = rates.per_second
     processed, dropped = si(per_second(rate.processed)), si(per_second(rate.dropped))
-    lost = TROUBLE if rate.dropped else None
-    if columns.wide:
-        text.append(f"{processed:>7}")
-        text.append(f"{dropped:>7}", lost)
-        text.append(f"{sqz:>6}{by_cause:>11}{si(per_second(rate.received_rps)):>7}{si(per_second(rate.ipis_sent)):>7}")
-        text.append(f"{qlen if qlen < 1_000_000 else si(qlen):>7} {ksoftirqd:<2} ")
-        if note is not None:
-            text.append_text(note)
-    else:
-        text.append(f"{processed:>6}")
-        text.append(f"{dropped:>6}", lost)
-        text.append(f"{by_cause:>10}{si(per_second(rate.received_rps)):>6}{si(qlen, 2):>5} {ksoftirqd}")
+    head = [("*" if star else " ", TROUBLE), (label[1:], ""), (" [", ""), *bar, ("]", "")]
+    lost = TROUBLE if rate.dropped else ""
+    figures = "".join(shares(rate.parts_ns))
+    if not columns.wide:
+        return line(
+            *head,
+            f"{figures}{processed:>6}",
+            (f"{dropped:>6}", lost),
+            f"{by_cause:>10}{si(per_second(rate.received_rps)):>6}{si(qlen, 2):>5} {ksoftirqd}",
+        )
+    text = line(
+        *head,
+        f"{figures}{processed:>7}",
+        (f"{dropped:>7}", lost),
+        f"{sqz:>6}{by_cause:>11}{si(per_second(rate.received_rps)):>7}{si(per_second(rate.ipis_sent)):>7}"
+        f"{qlen if qlen < 1_000_000 else si(qlen):>7} {ksoftirqd:<2} ",
+    )
+    if note is not None:
+        text.append_text(note)
     return text

@@ -72,26 +72,22 @@ def _names(stages: tuple[Stage, ...], cell: int) -> Text:
 
 
 def _frames(rates: Rates, cell: int) -> Text:
-    text = line(" pkts ")
+    parts = [" pkts "]
     for number, stage in enumerate(rates.flow):
         words = si(rates.per_second(stage.frames))
-        text.append(f"{words:>{cell}}" if not number or len(words) + 2 > cell else f" >{words:>{cell - 2}}")
-    return text
+        parts.append(f"{words:>{cell}}" if not number or len(words) + 2 > cell else f" >{words:>{cell - 2}}")
+    return line("".join(parts))
 
 
 def _skbs(rates: Rates, cell: int) -> Text:
-    text = line(" skbs ")
-    for stage in rates.flow:
-        text.append(f"{'' if stage.skbs is None else si(rates.per_second(stage.skbs)):>{cell}}")
-    return text
+    counts = ["" if stage.skbs is None else si(rates.per_second(stage.skbs)) for stage in rates.flow]
+    return line(" skbs " + "".join(f"{count:>{cell}}" for count in counts))
 
 
 def _waits(rates: Rates, cell: int) -> Text:
-    text = line(" p99  ")
-    for stage in rates.flow:
-        wait = rates.waits.get(WAITS.get(stage.name, ""))
-        text.append(f"{duration(wait.p99_ns) if wait is not None and wait.count else '':>{cell}}")
-    return text
+    waits = [rates.waits.get(WAITS.get(stage.name, "")) for stage in rates.flow]
+    spans = [duration(wait.p99_ns) if wait is not None and wait.count else "" for wait in waits]
+    return line(" p99  " + "".join(f"{span:>{cell}}" for span in spans))
 
 
 def stage_table(rates: Rates, view: View, width: int) -> list[Text]:

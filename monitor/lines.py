@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from rich.cells import cell_len, set_cell_size
-from rich.text import Text
+from rich.text import Span, Text
 
 if TYPE_CHECKING:
     from monitor.command_line import CommandLine
@@ -77,13 +77,21 @@ def plain(name: str, width: int = 0, unicode: bool = True) -> str:
 
 def line(*parts: str | tuple[str, str]) -> Text:
     """One line of unstyled strings and (string, style) pairs. Nothing in them is markup."""
-    text = Text(no_wrap=True, overflow="crop", end="")
+    # One constructor: appending part by part costs several times as much.
+    words: list[str] = []
+    spans: list[Span] = []
+    at = 0
     for part in parts:
         if isinstance(part, str):
-            text.append(part)
+            words.append(part)
+            at += len(part)
         else:
-            text.append(part[0], part[1] or None)
-    return text
+            word, style = part
+            words.append(word)
+            if style and word:
+                spans.append(Span(at, at + len(word), style))
+            at += len(word)
+    return Text("".join(words), no_wrap=True, overflow="crop", end="", spans=spans)
 
 
 def rule(title: str, width: int, note: str = "", unicode: bool = True, focused: bool = False) -> Text:
@@ -109,16 +117,16 @@ def fit(segments: Sequence[tuple[int, str, str]], width: int, gap: str = "  ") -
     kept = [segment for segment in segments if segment[1]]
     while len(kept) > 1 and sum(cell_len(s[1]) for s in kept) + len(gap) * (len(kept) - 1) + 1 > width:
         kept.remove(min(kept, key=lambda segment: segment[0]))
-    text = line(" ")
+    parts: list[tuple[str, str]] = []
     for number, (_, words, style) in enumerate(kept):
-        if number:
-            text.append(gap)
-        text.append(words, style or None)
-    return cut(text, width)
+        parts += [(gap if number else " ", ""), (words, style)]
+    return cut(line(*parts), width)
 
 
 def cut(text: Text, width: int) -> Text:
     """`text` with at most `width` cells."""
+    if len(text) * 2 <= width or (len(text) <= width and text.plain.isascii()):
+        return text
     if cell_len(text.plain) > width:
         text.truncate(max(width, 0))
     return text

@@ -55,18 +55,21 @@ def _row(queue: QueueStatistics, rate: QueueRates, rates: Rates, wide: bool) -> 
     per_poll = f"{rate.packets / rate.polls:.1f}" if rate.polls else "-"
     gro = f"{rate.packets / rate.skbs:.1f}" if rate.skbs else "-"
     full = queue.ring_size > 0 and queue.ring_fill >= queue.ring_size
-    text = line(
+    tail: list[tuple[str, str]] = []
+    if wide:
+        tail = [
+            (f"{si(per_second(rate.packets)):>7}", ""),
+            (f"{si(per_second(rate.drops)):>7}", TROUBLE if rate.drops else ""),
+        ]
+    return line(
         ("*", TROUBLE) if rate.drops else " ",
         f"rx-{queue.index:<3} ",
         (gauge(queue.ring_fill, queue.ring_size, 8 if wide else 7), TROUBLE if full else ""),
         f"{f'{queue.ring_fill}/{queue.ring_size}':>10}{queue.irq:>4}{queue.cpu:>4}",
         f"{si(per_second(rate.irqs)):>6}{per_poll:>7}{gro:>5} ",
         (f"{mode(queue):<10}", WARNING if queue.polling else ""),
+        *tail,
     )
-    if wide:
-        text.append(f"{si(per_second(rate.packets)):>7}")
-        text.append(f"{si(per_second(rate.drops)):>7}", TROUBLE if rate.drops else "")
-    return text
 
 
 def lines_wanted(snapshot: Snapshot) -> int:

@@ -31,17 +31,13 @@ class CpuRates(Struct, frozen=True):
     flow_limit_count: int
     hardirqs: int
     context_switches: int
+    busy: float
+    """Share of the interval that was not idle, 0..1."""
 
     @property
     def squeezes(self) -> int:
         """Squeezes by either cause."""
         return self.squeeze_budget + self.squeeze_time
-
-    @property
-    def busy(self) -> float:
-        """Share of the interval that was not idle, 0..1."""
-        whole = sum(self.parts_ns)
-        return 1 - self.parts_ns[4] / whole if whole else 0.0
 
 
 class QueueRates(Struct, frozen=True):
@@ -163,6 +159,7 @@ def delta(old: Snapshot | None, new: Snapshot) -> Rates:
 
 def _cpu_between(old: CpuStatistics, new: CpuStatistics) -> CpuRates:
     hardirq, softirq, ksoftirqd, application, idle = new.accounts.parts_ns()
+    whole_ns = hardirq + softirq + ksoftirqd + application + idle - sum(old.accounts.parts_ns())
     old_hardirq, old_softirq, old_ksoftirqd, old_application, old_idle = old.accounts.parts_ns()
     return CpuRates(
         parts_ns=(
@@ -182,6 +179,7 @@ def _cpu_between(old: CpuStatistics, new: CpuStatistics) -> CpuRates:
         flow_limit_count=new.flow_limit_count - old.flow_limit_count,
         hardirqs=new.hardirqs - old.hardirqs,
         context_switches=new.context_switches - old.context_switches,
+        busy=1 - (idle - old_idle) / whole_ns if whole_ns else 0.0,
     )
 
 

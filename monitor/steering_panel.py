@@ -81,13 +81,11 @@ def _cell(snapshot: Snapshot, rates: Rates, queue: int, cpu: int, percent: int) 
 def _columns(snapshot: Snapshot, rates: Rates, queue: int) -> Text:
     row = rates.queues[queue].steering
     shares = percents(row)
-    text = line(f" rx-{queue:<4}")
+    parts: list[tuple[str, str]] = [(f" rx-{queue:<4}", "")]
     for cpu in snapshot.cpus:
-        text.append(_gap(snapshot, cpu.index), FAINT)
         words, style = _cell(snapshot, rates, queue, cpu.index, shares.get(cpu.index, 0))
-        text.append(" " * (_CELL - len(words)))
-        text.append(words, style or None)
-    return text
+        parts += [(_gap(snapshot, cpu.index), FAINT), (" " * (_CELL - len(words)), ""), (words, style)]
+    return line(*parts)
 
 
 def _shares(snapshot: Snapshot, rates: Rates, queue: int, width: int) -> Text:

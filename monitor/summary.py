@@ -8,7 +8,9 @@ from typing import Final
 from monitor.cpu_row import shares
 from monitor.lines import plain
 from monitor.numbers import clock, duration, si
+from monitor.rates import delta
 from monitor.snapshot import CpuStatistics, Snapshot
+from monitor.why.findings import findings
 
 Rows = Sequence[Sequence[str]]
 
@@ -47,6 +49,10 @@ def summary(snapshot: Snapshot) -> str:
             lines += ["", title, *table(rows)]
         if title == "Frames" and snapshot.totals.consumed_frames:
             lines.append("  (consumed: by the kernel itself, as pure ACKs, handshakes, ARP and ICMP)")
+    sentences = findings(snapshot, delta(None, snapshot))
+    if sentences:
+        lines += ["", "Why"]
+        lines += [f"  {'!' if finding.trouble else 'i'} {plain(finding.text)}" for finding in sentences]
     if meta.command:
         lines += ["", f"Again: {plain(meta.command)}"]
     return "\n".join(lines) + "\n"

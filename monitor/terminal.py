@@ -12,12 +12,13 @@ import os
 import signal
 import termios
 import tty
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
 from rich.live import Live
+from rich.segment import Segment
 from rich.text import Text
 
 from monitor.keys import has_keys
@@ -35,6 +36,16 @@ def can_unicode(encoding: str, environment: Mapping[str, str]) -> bool:
     """
     locale = environment.get("LC_ALL") or environment.get("LC_CTYPE") or environment.get("LANG") or "utf-8"
     return encoding.lower().startswith("utf") and "utf" in locale.lower()
+
+
+class Painted:
+    """A frame as rich is to print it: its lines have their width already, so they are neither wrapped nor measured again."""
+
+    def __init__(self, frame: Text) -> None:
+        self._frame = frame
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[Segment]:
+        return self._frame.render(console)
 
 
 class Terminal:
@@ -80,7 +91,7 @@ class Terminal:
             # After a hang-up isatty says no, and rich would go on in silence.
             if not self.console.is_terminal:
                 raise OSError(errno.EIO, "the terminal is gone")
-            self._live.update(frame, refresh=True)
+            self._live.update(Painted(frame), refresh=True)
 
     def release(self) -> None:
         """Give back what was taken. A terminal that hung up has nothing left to restore, and that is no error."""

@@ -16,15 +16,16 @@ from monitor.why.finding import Finding
 def _sentence(finding: Finding, view: View, width: int) -> list[Text]:
     """The sentence on as many lines as it takes; the keys at the end of the last one if there is room."""
     room = max(width - 4, 10)
-    parts = textwrap.wrap(plain(finding.text, unicode=view.unicode), room) or [""]
-    drawn = [line("   ", part) for part in parts]
-    drawn[0] = line((" ! ", TROUBLE) if finding.trouble else " i ", parts[0])
+    words = plain(finding.text, unicode=view.unicode)
+    parts = [words] if cell_len(words) <= room else textwrap.wrap(words, room)
     keys = ("[p] proof" + (" [a] commands" if finding.commands else "")) if view.keys else ""
     left = room - cell_len(parts[-1]) - len(keys)
-    if keys and left >= 2:
-        drawn[-1].append(" " * left)
-        drawn[-1].append(keys, FAINT)
-    return drawn
+    tail = (" " * left + keys if keys and left >= 2 else "", FAINT)
+    marks = [(" ! ", TROUBLE) if finding.trouble else (" i ", "")] + [("   ", "")] * (len(parts) - 1)
+    return [
+        line(mark, part, tail if number + 1 == len(parts) else "")
+        for number, (mark, part) in enumerate(zip(marks, parts, strict=True))
+    ]
 
 
 def lines_wanted(found: tuple[Finding, ...], view: View, width: int) -> int:

@@ -7,6 +7,7 @@ Leaves out: rates and views, which `monitor` makes of snapshots.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 
@@ -204,6 +205,7 @@ def _steering(built: Built) -> tuple[SteeringRow, ...]:
     return tuple(sorted(rows, key=lambda row: (row.queue, row.polled_on)))
 
 
+@lru_cache(maxsize=4096)
 def flow_name(flow: tuple[int, bytes, bytes, int, int]) -> str:
     """`udp 10.0.0.9:443 > 10.0.0.1:51312`; addresses alone where there are no ports."""
     protocol, saddr, daddr, sport, dport = flow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -48,8 +49,13 @@ def rps_cpus_path(snapshot: Snapshot, queue: int) -> str:
 
 def rps_mask(snapshot: Snapshot, queue: int) -> int:
     """The CPUs that a queue's packets are spread over, 0 without RPS. Of a document's mask that is none, nothing is claimed: 0."""
+    return _mask(knob(snapshot, rps_cpus_path(snapshot, queue), "0"), max(len(snapshot.cpus), 1))
+
+
+@lru_cache(maxsize=1024)
+def _mask(text: str, nr_cpus: int) -> int:
     try:
-        return parse_mask(knob(snapshot, rps_cpus_path(snapshot, queue), "0"), max(len(snapshot.cpus), 1))
+        return parse_mask(text, nr_cpus)
     except ControlError:
         return 0
 
