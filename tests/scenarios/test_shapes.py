@@ -280,18 +280,26 @@ def test_the_dispatcher_of_2010_stays_within_its_bound() -> None:
     assert all(other.processed > 0 for other in run.end.cpus[1:])
 
 
-def test_cloudflares_queue_of_2015_comes_out_within_a_quarter() -> None:
-    """Only the path to a reader that always sleeps is fitted; how often this one sleeps is not."""
+def test_cloudflares_queue_of_2015_comes_out_with_a_reader_woken_for_every_second_packet() -> None:
+    """One constant is fitted, on the assumption that every second packet wakes the reader: the machine has to bear it out."""
     run = played("published-cloudflare-2015", "60ms")
-    assert run.goodput == close_to(355_200, 0.25)
+    assert run.goodput == close_to(355_200, 0.02)
+    assert run.end.cpus[1].context_switches / run.end.totals.read_frames == close_to(0.5, 0.02)
     assert set(run.end.totals.dropped) == {"NIC_RING_FULL"}
     assert softirq(run.end.cpus[0]) > 0.99
-    assert applications(run.end.cpus[1]) < 0.7
+    assert applications(run.end.cpus[1]) < 0.8
 
 
 def test_a_flood_ends_in_the_ring_first_and_at_the_socket_next() -> None:
-    """The direction of the row of 2023. Its delivered rate is a sixth of this: a contended socket has no price."""
+    """Of the row of 2023 the reader is fitted; that the receiving CPU is faster than it by far is not."""
     run = played("published-udp-overload", "4ms")
     assert run.lost("NIC_RING_FULL") > 0.9
     assert 2_440_649 < run.rate("Ip.InReceives") < 1.5 * 2_440_649
-    assert 411_969 < run.goodput < run.rate("Ip.InReceives")
+    assert run.goodput == close_to(411_969, 0.02)
+
+
+def test_the_flood_with_netfilter_comes_out_within_a_fifth() -> None:
+    """The same fitted reader; the price of ip_rcv stands for netfilter, so that as many packets come as were published."""
+    run = played("published-udp-overload", "4ms", ("recvmsg = 2203", "recvmsg = 2203\nip_rcv = 367"))
+    assert run.rate("Ip.InReceives") == close_to(1_586_105, 0.03)
+    assert run.goodput == close_to(364_473, 0.2)
