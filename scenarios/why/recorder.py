@@ -1,48 +1,30 @@
 """The recorder: hears everything a traced machine tells, and keeps the stories of the packets that are asked for.
 
 Leaves out: choosing the packets (`wants`), and every other packet, of which it keeps nothing but when the last ones left each ring.
-
-A frame is followed by its number: alone, inside the skb that GRO merged it into, inside the datagram it is a fragment of. Copies (of
-a multicast) are told of and not followed: the ledger counts the original.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from cpus.interrupts import Interrupt
-from emu.clock import Actor, Port
-from emu.dropreason import DropReason
 from emu.skb import Skb
 from emu.trace import PacketTrace, PollTrace, frame_numbers, packet_number
-from netstack.sock import Socket
-from netstack.tcp_sink import TcpSink
-from netstack.udp_sock import UdpSink, UdpSocket
 from nic.ring import MAX_DESCRIPTORS
 from nic.vector import Irq, MsixVector
-from scenarios.why.document import CONSUMED, DROPPED, READ, Stage, Value
 from scenarios.why.formulas import (
     flow_entry,
-    flow_limit_words,
     hash_words,
-    rss_words,
     steering_words,
 )
+from scenarios.why.gro_words import gro_words
 from scenarios.why.holders import TracedCpu
 from scenarios.why.machine import TracedClock
-from scenarios.why.sockets import (
-    PLAIN_REASONS,
-    SocketState,
-    drop_words,
-    place_in,
-    reader_of,
-    sleeper_name,
-    socket_state,
-)
-from scenarios.why.story import Story
-from softirq.backlog import Backlog, RpsIpi
+from scenarios.why.posts import Posts
+from scenarios.why.story import FRAGMENTS, GRO, PROTOCOL, STEERING, Story
+from softirq.backlog import RpsIpi
 from softirq.demux import netif_receive_skb
 from softirq.gro import GroResult, napi_gro_receive
 from softirq.gro_merge import GroHeld
@@ -50,27 +32,10 @@ from softirq.receive import netif_receive_skb_list_internal
 from softirq.rps import get_rps_cpu
 
 if TYPE_CHECKING:
-    from cpus.cpu import Cpu
     from scenarios.build import Built
     from softirq.device import NetDevice
     from softirq.napi import Napi
     from softirq.softnet_data import SoftnetData
-
-RING: Final = "ring"
-GRO: Final = "gro"
-STEERING: Final = "steering"
-BACKLOG: Final = "backlog"
-PROTOCOL: Final = "protocol"
-FRAGMENTS: Final = "fragments"
-SOCKET: Final = "socket"
-
-_ON_ARRIVAL: Final = (
-    DropReason.NIC_RING_FULL,
-    DropReason.NIC_MAC_FILTER,
-    DropReason.NIC_FCS,
-    DropReason.NIC_LENGTH,
-)
-"""Reasons for which the device drops a frame when it arrives."""
 
 
 class _Polling:
@@ -84,7 +49,7 @@ class _Polling:
         self.packets = 0
 
 
-class Recorder(PacketTrace, PollTrace):
+class Recorder(Posts, PacketTrace, PollTrace):
     """Follows the packets that `wants` says yes to, on a traced machine. `on_end` hears of each that has ended.
 
     `brief`: only the first one's story has its steps, and who held the CPUs is not kept.
@@ -97,29 +62,16 @@ class Recorder(PacketTrace, PollTrace):
         on_end: Callable[[Story], None] | None = None,
         brief: bool = False,
     ) -> None:
-        self.stories: dict[int, Story] = {}
-        """By `Skb.number`, in the order of the wire."""
-        self._built = built
-        self._net = built.machine.net
-        self._clock = built.machine.clock
+        super().__init__(built, on_end)
         self._wants = wants
-        self._on_end = on_end
         self._brief = brief
-        self._parts: dict[int, list[int]] = {}
-        """Number of a reassembled datagram -> those of its fragments."""
         self._polls = [_Polling() for _ in built.machine.cpus]
         self._picked_ns: defaultdict[int, deque[int]] = defaultdict(lambda: deque(maxlen=MAX_DESCRIPTORS))
         """Queue -> when the last frames were taken out of its ring."""
         self._irqs: dict[MsixVector, tuple[int, int]] = {}
         """Vector -> (when, CPU) of its last interrupt."""
-        self._owed: list[list[Story]] = [[] for _ in built.machine.cpus]
-        """Packets on a CPU's backlog for which it is owed an IPI."""
-        self._at_work: SoftnetData | None = None
-        """Whose CPU is in the middle of a packet."""
         self._receiving: Skb | None = None
         """The packet that GRO is given."""
-        self._deciding: tuple[int, Cpu, Port, SocketState] | None = None
-        """The post that is decided: stamp, sender, port, the port's state before."""
         self._attach()
 
     def _attach(self) -> None:
@@ -127,37 +79,12 @@ class Recorder(PacketTrace, PollTrace):
         self._net.trace = self
         self._net.poll_trace = self
         self._built.nic.arrivals.trace = self
-        machine.ledger.on_drop = self._dropped
-        machine.ledger.on_consume = self._consumed
         assert isinstance(self._clock, TracedClock), "only a traced machine can be recorded"
         self._clock.trace = self
         for cpu in machine.cpus:
             assert isinstance(cpu, TracedCpu)
             cpu.on_sent = self._interrupt_sent
             cpu.on_taken = self._interrupt_taken
-
-    # ---------------------------------------------------------------- whose packet is it
-
-    def frames_of(self, skb: Skb) -> list[int]:
-        """`Skb.number` of all wire frames in `skb`."""
-        return self._parts.get(skb.number) or frame_numbers(skb)
-
-    def _riders(self, skb: Skb) -> list[Story]:
-        """The stories that go on with `skb`."""
-        if not skb.frames:
-            return []
-        if skb.segments is None and skb.number not in self._parts:
-            story = self.stories.get(skb.number)
-            return [story] if story is not None and story.end is None else []
-        found = [self.stories.get(number) for number in self.frames_of(skb)]
-        return [story for story in found if story is not None and story.end is None]
-
-    def _ended(self, stories: Iterable[Story], skb: Skb) -> None:
-        numbers = [number + 1 for number in self.frames_of(skb)]
-        for story in stories:
-            story.frames = numbers
-            if self._on_end is not None:
-                self._on_end(story)
 
     # ---------------------------------------------------------------- from the wire into the ring
 
@@ -172,13 +99,6 @@ class Recorder(PacketTrace, PollTrace):
                 for cpu in self._built.machine.cpus:
                     assert isinstance(cpu, TracedCpu)
                     cpu.log.keep()
-
-    def _steered(self, story: Story, skb: Skb, queue: int) -> None:
-        story.queue = queue
-        if story.brief:
-            return
-        words, values = rss_words(self._built.nic, skb, queue)
-        story.step(skb.arrived_ns, None, "RSS", words, values)
 
     def _interrupt_sent(self, cpu: TracedCpu, interrupt: Interrupt, at_ns: int, sender_rank: int) -> None:
         if isinstance(interrupt, RpsIpi):
@@ -198,10 +118,6 @@ class Recorder(PacketTrace, PollTrace):
             for story in self._waiting_for(cpu):
                 story.step(now_ns, cpu.index, "rps_trigger_softirq", "the IPI is taken: the backlog NAPI is listed")
             self._owed[cpu.index].clear()
-
-    def _waiting_for(self, cpu: TracedCpu) -> list[Story]:
-        """Packets on `cpu`'s backlog that an IPI is to wake it for."""
-        return [story for story in self._owed[cpu.index] if story.owed_ipi_by >= 0 and story.waits_on == cpu.index]
 
     # ---------------------------------------------------------------- polls
 
@@ -247,7 +163,7 @@ class Recorder(PacketTrace, PollTrace):
         result = napi_gro_receive(sd, napi, skb)
         self._at_work = self._receiving = None
         if story is not None and not story.brief:
-            words, values = self._gro_words(napi, skb, result, before)
+            words, values = gro_words(napi, skb, result, before)
             story.step(given_ns, sd.index, "dev_gro_receive", words, values)
         return result
 
@@ -276,26 +192,6 @@ class Recorder(PacketTrace, PollTrace):
             {"queue": skb.rx_queue, "poll_began_ns": poll.began_ns, "position": poll.packets, "ahead": ahead},
         )
         story.reach(GRO, skb.rx_ns, sd.index)
-
-    def _gro_words(self, napi: Napi, skb: Skb, result: GroResult, before: list[Skb]) -> tuple[str, dict[str, Value]]:
-        if result in (GroResult.MERGED, GroResult.MERGED_FREE):
-            for bucket in napi.gro_hash:
-                for held in bucket.values():
-                    if isinstance(held, GroHeld) and any(one is skb for one in held.segments):
-                        return _merged_words(held.skb, len(held.segments))
-            for head in before:
-                if head.segments is not None and any(one is skb for one in head.segments):
-                    return _merged_words(head, len(head.segments))
-        if result is GroResult.HELD:
-            return f"held, to merge what follows in its flow ({napi.gro_held} packets are held)", {
-                "held": napi.gro_held
-            }
-        if not napi.dev.gro:
-            return "GRO is off", {}
-        shape = skb.gro_shape or skb.hdr.gro_shape
-        if shape is not None and shape.asks:
-            return "not merged: no UDP socket asked for GRO", {}
-        return "not merged", {}
 
     # ---------------------------------------------------------------- steering
 
@@ -341,107 +237,7 @@ class Recorder(PacketTrace, PollTrace):
                 story.step(now_ns, sd.index, "get_rps_cpu", words, values)
         return target
 
-    # ---------------------------------------------------------------- posts: to a backlog, to a socket
-
-    def posted(self, stamp_ns: int, sender: Actor, port: Port, skb: Skb) -> bool:
-        """What is asked for will be decided where `decide` sees it."""
-        cpu = sender.rank
-        if isinstance(port, Backlog):
-            riders = self._riders(skb)
-            for story in riders:
-                if story.state == BACKLOG:
-                    words = f"CPU {story.waits_on} went offline; CPU {cpu} takes over what it had queued"
-                    story.step(stamp_ns, cpu, "dev_cpu_dead", words)
-                story.reach(BACKLOG, stamp_ns, story.waits_on if story.state == BACKLOG else cpu)
-                story.waits_on = port.sd.index
-            return bool(riders)
-        assert isinstance(port, Socket)
-        if not skb.frames:
-            original = self.stories.get(skb.number)
-            if original is not None:
-                original.step(stamp_ns, cpu, "skb_clone", f"a copy goes to {port.name}")
-            return False
-        riders = self._riders(skb)
-        hdr = skb.hdr
-        for story in riders:
-            if skb.stage_ns >= story.since_ns:
-                words = "headers checked, it is ours"
-                story.step(skb.stage_ns, cpu, "ipv6_rcv" if hdr.version == 6 else "ip_rcv", words)
-            function = ("tcp" if port.in_segs else "udp") + ("v6_rcv" if hdr.version == 6 else "_rcv")
-            function = "tcp_v4_rcv" if function == "tcp_rcv" else "tcp_v6_rcv" if function == "tcpv6_rcv" else function
-            story.step(stamp_ns, cpu, function, f"its socket is {port.name}", {"socket": port.name})
-            story.reach(SOCKET, stamp_ns, cpu)
-            story.waits_on = cpu
-        return bool(riders)
-
-    def decide(self, stamp_ns: int, sender: Cpu, port: Port, skb: Skb) -> None:
-        """Let `port` decide, and note how."""
-        if isinstance(port, Backlog):
-            self._decide_backlog(stamp_ns, sender, port, skb)
-        else:
-            assert isinstance(port, Socket)
-            self._decide_socket(stamp_ns, sender, port, skb)
-
-    def _decide_backlog(self, stamp_ns: int, sender: Cpu, port: Backlog, skb: Skb) -> None:
-        settings = self._net.settings
-        qlen, sched = len(port.input_pkt_queue), port.sched
-        limit = self._net.softnet[sender.index].flow_limit
-        seen = limit.history_head if limit is not None else 0
-        state: SocketState = {
-            "qlen": qlen,
-            "netdev_max_backlog": settings.netdev_max_backlog,
-            "sched": int(sched),
-            "target": port.sd.index,
-        }
-        self._deciding = (stamp_ns, sender, port, state)
-        asked_limit = ""
-        port.deliver(stamp_ns, sender, skb)
-        self._deciding = None
-        if limit is not None and limit.history_head != seen:
-            words, more = flow_limit_words(limit)
-            state |= more
-            asked_limit = f"; {words}"
-        riders = self._riders(skb)
-        target = port.sd.index
-        if sched:
-            wakes = "its NAPI is scheduled already"
-        elif target == sender.index:
-            wakes = "its NAPI is scheduled"
-        else:
-            wakes = f"CPU {sender.index} now owes it an IPI"
-        words = (
-            f"{qlen} of netdev_max_backlog {settings.netdev_max_backlog} queued on CPU {target}; {wakes}{asked_limit}"
-        )
-        for story in riders:
-            story.step(stamp_ns, sender.index, "enqueue_to_backlog", words, state)
-            if not sched and target != sender.index:
-                story.owed_ipi_by = sender.index
-                self._owed[target].append(story)
-
-    def _decide_socket(self, stamp_ns: int, sender: Cpu, port: Socket, skb: Skb) -> None:
-        before = socket_state(port) | {"truesize": skb.truesize_bytes}
-        sleeper = sleeper_name(port)
-        self._deciding = (stamp_ns, sender, port, before)
-        port.deliver(stamp_ns, sender, skb)
-        self._deciding = None
-        riders = self._riders(skb)
-        if not riders or (riders[0].brief and isinstance(port, UdpSocket) and not isinstance(port, UdpSink)):
-            return
-        sock = port
-        place = place_in(sock, skb)
-        child = self._built.stack.tables.established.get(skb.hdr.flow)
-        if not place and child is not None and child is not port:
-            sock = child
-            place = place_in(child, skb)
-        if not place and isinstance(sock, UdpSink | TcpSink):
-            self._read(riders, skb, "its in-kernel user", stamp_ns, sender.index, sock.name)
-            return
-        words = f"into the {place or 'socket'}: rmem {before['rmem_alloc']} of rcvbuf {before['rcvbuf']}"
-        if "queued" in before:
-            words += f", {before['queued']} queued before it"
-        words += f"; wakes {sleeper}" if sleeper else "; nobody sleeps there"
-        for story in riders:
-            story.step(stamp_ns, sender.index, "sock_queue_rcv_skb", words, before)
+    # ---------------------------------------------------------------- out of a backlog
 
     def netif_receive_skb(self, sd: SoftnetData, skb: Skb) -> None:
         """Out of the backlog, up."""
@@ -483,126 +279,3 @@ class Recorder(PacketTrace, PollTrace):
             words = f"the datagram is whole: {len(parts)} fragments"
             story.step(now_ns, sd.index, "ip_frag_reasm", words)
             story.reach(PROTOCOL, now_ns, sd.index)
-
-    # ---------------------------------------------------------------- ends
-
-    def read(self, sock: Socket, cpu: Cpu | None, skbs: list[Skb], now_ns: int) -> None:
-        """A process has read them."""
-        for skb in skbs:
-            riders = self._riders(skb)
-            if riders:
-                process = None if cpu is None else cpu.runqueue.current
-                who = "its in-kernel user" if process is None else process.name
-                self._read(riders, skb, who, now_ns, None if cpu is None else cpu.index, sock.name)
-
-    def _read(self, riders: list[Story], skb: Skb, who: str, now_ns: int, cpu: int | None, name: str) -> None:
-        for story in riders:
-            if cpu is not None:
-                story.waits_on = cpu
-            story.step(now_ns, story.waits_on, "recvmsg", f"{who} takes it out of {name}")
-            story.finish(READ, now_ns, story.waits_on, "", f"read by {who} from {name}")
-        self._ended(riders, skb)
-
-    def _now(self) -> tuple[int, int | None]:
-        """Time and CPU of what just happened: a decision's, a working CPU's, else the turn's."""
-        if self._deciding is not None:
-            return self._deciding[0], self._deciding[1].index
-        if self._at_work is not None:
-            return self._at_work.cpu.local_now_ns, self._at_work.index
-        return self._clock.now_ns, None
-
-    def _dropped(self, skb: Skb, reason: DropReason) -> None:
-        riders = self._riders(skb)
-        if not riders:
-            return
-        now_ns, cpu = self._now()
-        if reason in _ON_ARRIVAL:
-            now_ns, cpu = skb.arrived_ns, None
-        text = ""
-        behind: Stage | None = None
-        values: dict[str, Value] = {}
-        if any(not story.brief for story in riders):
-            behind = self._behind(skb, reason, now_ns)
-            text, values = self._drop_words(skb, reason)
-        for story in riders:
-            story.behind = behind
-            if reason is DropReason.NIC_RING_FULL:
-                self._steered(story, skb, self._ring_of(skb, story.brief))
-            story.step(max(now_ns, story.since_ns), cpu, "kfree_skb_reason", f"{reason.name}: {text}", values)
-            story.finish(
-                DROPPED, now_ns, story.waits_on if story.state in (SOCKET, BACKLOG) else cpu, reason.name, text
-            )
-        self._ended(riders, skb)
-
-    def _ring_of(self, skb: Skb, by_settings: bool = False) -> int:
-        """The ring that `skb` was steered to; by the settings of now where it has been taken off the ring's list."""
-        if not by_settings:
-            for ring in self._built.nic.rings:
-                if any(one is skb for one in ring.frames):
-                    return ring.index
-        return self._built.nic.rss.classify(skb.hdr)[2]
-
-    def _behind(self, skb: Skb, reason: DropReason, now_ns: int) -> Stage | None:
-        """The full queue that refuses `skb`: since when its oldest packet is in it, and the CPU that empties it."""
-        if reason is DropReason.NIC_RING_FULL:
-            ring = self._built.nic.rings[self._ring_of(skb)]
-            vector = next((vector for vector in self._built.nic.vectors if ring in vector.rings), None)
-            if vector is None or not ring.fill:
-                return None
-            return Stage(f"rx-{ring.index}", ring.frames[ring.head].arrived_ns, now_ns, vector.cpu)
-        if self._deciding is None:
-            return None
-        port = self._deciding[2]
-        if isinstance(port, Backlog):
-            oldest = port.process_queue or port.input_pkt_queue
-            return Stage(port.name, oldest[0].stage_ns, now_ns, port.sd.index) if oldest else None
-        if isinstance(port, UdpSocket) and port.queue and reason is DropReason.SOCKET_RCVBUFF:
-            reader = reader_of(port, self._built.threads)
-            return None if reader is None else Stage(port.name, port.queue[0].stage_ns, now_ns, reader.cpu.index)
-        return None
-
-    def _drop_words(self, skb: Skb, reason: DropReason) -> tuple[str, dict[str, Value]]:
-        if reason is DropReason.NIC_RING_FULL:
-            ring = self._built.nic.rings[self._ring_of(skb)]
-            values: dict[str, Value] = {
-                "queue": ring.index,
-                "fill": ring.fill,
-                "descriptors": ring.descriptors,
-                "cleaned": ring.cleaned,
-            }
-            words = f"rx-{ring.index} has no free descriptor: {ring.fill} frames wait"
-            if ring.cleaned:
-                words += f", {ring.cleaned} descriptors are emptied but not given back"
-            return f"{words}, of a ring of {ring.descriptors}", values
-        if self._deciding is not None:
-            _, sender, port, before = self._deciding
-            if isinstance(port, Socket):
-                return drop_words(port, skb, reason, before), before
-            if reason is DropReason.CPU_BACKLOG:
-                return self._backlog_words(sender, before), before
-        return PLAIN_REASONS.get(reason, "the protocol refuses it"), {}
-
-    def _backlog_words(self, sender: Cpu, before: SocketState) -> str:
-        qlen, most, target = before["qlen"], before["netdev_max_backlog"], before["target"]
-        assert isinstance(qlen, int) and isinstance(most, int)
-        if qlen > most >= 0:
-            return f"CPU {target}'s backlog is full: {qlen} queued > netdev_max_backlog {most}"
-        limit = self._net.softnet[sender.index].flow_limit
-        assert limit is not None
-        words, more = flow_limit_words(limit)
-        before |= more
-        return f"CPU {target}'s backlog is half full ({qlen} of {most}), and the {words}"
-
-    def _consumed(self, skb: Skb) -> None:
-        riders = self._riders(skb)
-        if riders:
-            now_ns, cpu = self._now()
-            for story in riders:
-                story.step(max(now_ns, story.since_ns), cpu, "consume_skb", "the kernel is done with it")
-                story.finish(CONSUMED, now_ns, story.waits_on if cpu is None else cpu, "", "the kernel is done with it")
-            self._ended(riders, skb)
-
-
-def _merged_words(head: Skb, segment: int) -> tuple[str, dict[str, Value]]:
-    number = packet_number(head)
-    return f"merged into packet {number} as segment {segment + 1}", {"head": number, "segment": segment + 1}

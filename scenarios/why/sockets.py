@@ -85,7 +85,7 @@ def reader_of(sock: Socket, threads: Iterable[AppThread]) -> Process | None:
     return None
 
 
-def drop_words(sock: Socket, skb: Skb, reason: DropReason, before: SocketState) -> str:
+def socket_drop_words(sock: Socket, skb: Skb, reason: DropReason, before: SocketState) -> str:
     """Why `sock`, in the state `before`, refused `skb`."""
     if isinstance(sock, UdpSocket) and reason is DropReason.SOCKET_RCVBUFF:
         rmem, rcvbuf = before["rmem_alloc"], before["rcvbuf"]

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from sys import intern
+from typing import Final
 
 from emu.skb import Skb
 from scenarios.why.document import End, Stage, Step, Value
 from scenarios.why.formulas import flow_words
+
+RING: Final = "ring"
+GRO: Final = "gro"
+STEERING: Final = "steering"
+BACKLOG: Final = "backlog"
+PROTOCOL: Final = "protocol"
+FRAGMENTS: Final = "fragments"
+SOCKET: Final = "socket"
+"""The stages."""
 
 
 class Story:
@@ -40,7 +50,7 @@ class Story:
         self.frames = [skb.number + 1]
         """Packets that share its skb, as far as is known."""
         self.queue: int | None = None
-        self.state = "ring"
+        self.state = RING
         """Name of the stage it is in."""
         self.since_ns = skb.arrived_ns
         """When that began."""
