@@ -137,6 +137,8 @@ def _differs(path: str, old: Settings, new: Settings) -> bool:
     was, now = old.files.get(path), new.files[path]
     if path.rpartition("/")[2] in MASK_FILES:
         return _mask(was) != _mask(now)
+    if was is None and "/queues/" in path:
+        return now != "0"  # as a queue that is made anew has it
     if was is None and path.startswith("/sys/devices/system/cpu/"):
         return False  # a CPU that the other machine does not have
     return was != now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -70,7 +71,7 @@ def test_the_script_of_a_change_makes_the_same_machine_here() -> None:
     [
         (NIC.replace("256", "512"), "ethtool -G eth0 rx 512"),
         (NIC.replace("20", "60"), "ethtool -C eth0 adaptive-rx off rx-usecs 60"),
-        (NIC.replace("false", "true"), "ethtool -C eth0 adaptive-rx on rx-usecs 20"),
+        (NIC.replace("false", "true"), "ethtool -C eth0 adaptive-rx on"),
         (NIC + "gro = false", "ethtool -K eth0 gro off"),
         (NIC + "rxhash = false", "ethtool -K eth0 rxhash off"),
         (NIC + "rx_checksum = false", "ethtool -K eth0 rx off"),
@@ -83,6 +84,51 @@ def test_a_key_of_the_nic_is_a_command(nic: str, command: str) -> None:
     found = between(text(), with_nic(nic.removeprefix("[nic]\n")))
     assert command in found.apply
     assert is_shell(found.apply) and is_shell(found.undo)
+
+
+MACHINES = [
+    NIC,
+    "queues = 2\nring = 512",
+    "queues = 4\nrx_usecs = 80\nadaptive_rx = true\nindirection = [0, 1]",
+    "queues = 4\nrx_usecs = 30\nadaptive_rx = false\nweights = [1, 0, 3]\ngro = false",
+    "queues = 3\nrxhash = false\nrx_checksum = false\nrx_flow_hash = { udp4 = 'sd' }\nring = 64",
+]
+
+
+@pytest.mark.parametrize("a", range(len(MACHINES)))
+@pytest.mark.parametrize("b", range(len(MACHINES)))
+def test_the_emulated_machine_takes_the_script_and_becomes_the_other(a: int, b: int) -> None:
+    old, new = (
+        with_nic(MACHINES[index].removeprefix("[nic]\n")).replace("cpus = 2\n", "cpus = 4\n", 1) for index in (a, b)
+    )
+    script = between(old, new).apply[1:]
+    wanted = machine(new)
+    irqs = {vector.name: vector.irq for vector in wanted.nic.vectors}
+    lines = [
+        re.sub(r"\$\(irq (\S+)\)", lambda found: str(irqs[found[1]]), line)
+        for line in script
+        if not line.startswith("irq()")
+    ]
+    assert server_commands(machine(old, *lines), wanted).apply == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ethtool -C eth0 adaptive-rx off adaptive-tx off rx-usecs-high 60",
+        "ethtool -C eth0 adaptive-tx off tx-usecs 100",
+        "ethtool -G eth0 rx 1024 tx 512",
+        "ethtool -K eth0 rx-gro-list on",
+        "ethtool -X eth0 hkey " + ":".join(["6d"] * 52),
+    ],
+)
+def test_what_ethtool_changed_is_in_the_script_and_undone(change: str) -> None:
+    adaptive = text().replace("adaptive_rx = false", "adaptive_rx = true")
+    found = server_commands(machine(adaptive), machine(adaptive, change))
+    assert found.apply[1].split()[:3] == change.split()[:3]
+    changed = machine(adaptive, change)
+    assert server_commands(machine(adaptive, *found.apply[1:]), changed).apply == []
+    assert server_commands(machine(adaptive), machine(adaptive, change, *found.undo[1:])).apply == []
 
 
 @pytest.mark.parametrize(
