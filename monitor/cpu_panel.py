@@ -10,7 +10,7 @@ from rich.text import Text
 from monitor.cpu_heat import heat_lines, heat_lines_least, heat_lines_wanted
 from monitor.cpu_note import note
 from monitor.cpu_row import Columns, heading, in_trouble, row, trouble_key
-from monitor.lines import FAINT, TROUBLE, View, cut, first_lines, gauge, line, rule
+from monitor.lines import FAINT, TROUBLE, View, cut, cut_visibly, first_lines, gauge, line, place, rule
 from monitor.numbers import si
 from monitor.rates import CpuRates, Rates
 from monitor.snapshot import CpuStatistics, Snapshot
@@ -55,7 +55,7 @@ def cpu_row(snapshot: Snapshot, rates: Rates, index: int, columns: Columns, unic
         f" {cpu.index:>3} {cpu.node:>2}",
         cpu.input_qlen + cpu.process_qlen,
         "R" if cpu.ksoftirqd_running else "-",
-        cut(note(snapshot, rates, index, unicode), columns.note) if columns.note else None,
+        cut_visibly(note(snapshot, rates, index, unicode), columns.note) if columns.note else None,
         in_trouble(rate),
     )
     if not cpu.online:
@@ -86,7 +86,7 @@ def cpu_panel(snapshot: Snapshot, rates: Rates, view: View, lines: int) -> list[
     if view.width >= len(legend) + len(note) + 20:
         note = f"{legend}, {note}"
     panel = [
-        rule("1 CPU", view.width, note, view.unicode, view.panel == 1),
+        rule("1 CPU" + place(view, 1, len(order)), view.width, note, view.unicode, view.panel == 1),
         heading(columns),
     ][: max(lines, 0)]
     if folded(snapshot, view):

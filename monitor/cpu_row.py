@@ -33,8 +33,8 @@ class Columns:
     def of(cls, width: int) -> Columns:
         """The wide form has squeezes, IPIs and notes of their own and begins at 110 cells."""
         if width >= 110:
-            bar = min(18 + (width - 110) // 3, 48)
-            return cls(bar, max(width - 86 - bar, 0), True)
+            bar = min(15 + (width - 110) // 5, 40)
+            return cls(bar, max(width - 85 - bar, 0), True)
         return cls(max(width - 70, 4), 0, False)
 
 
@@ -77,7 +77,7 @@ def heading(columns: Columns, first: str = " cpu nd") -> Text:
     """The names of the columns."""
     load = "load".ljust(columns.bar + 2)
     if columns.wide:
-        tail = "   proc   drop   sqz        b/t    rps   ipi>   qlen ks note"
+        tail = "   proc   drop   sqz       b/t    rps   ipi>   qlen ks note"
     else:
         tail = "  proc  drop       b/t   rps qlen k"
     return line((f"{first} {load}  %hi  %si %app %idl{tail}", HEADING))
@@ -110,7 +110,7 @@ def row(
         *head,
         f"{figures}{processed:>7}",
         (f"{dropped:>7}", lost),
-        f"{sqz:>6}{by_cause:>11}{si(per_second(rate.received_rps)):>7}{si(per_second(rate.ipis_sent)):>7}"
+        f"{sqz:>6}{by_cause:>10}{si(per_second(rate.received_rps)):>7}{si(per_second(rate.ipis_sent)):>7}"
         f"{qlen if qlen < 1_000_000 else si(qlen):>7} {ksoftirqd:<2} ",
     )
     if note is not None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from rich.cells import cell_len
 from rich.text import Text
 
-from monitor.lines import FAINT, View, cut, line, plain, rule
+from monitor.lines import FAINT, View, cut, cut_visibly, line, plain, rule
 from monitor.numbers import clock
 from monitor.snapshot import Event, Snapshot
 
@@ -15,14 +14,6 @@ from monitor.snapshot import Event, Snapshot
 def _row(event: Event, view: View) -> Text:
     where = "   -" if event.cpu is None else f"{f'c{event.cpu}':>4}"
     return line(" ", (clock(event.at_ns)[6:], FAINT), f"{where} ", plain(event.text, unicode=view.unicode))
-
-
-def _cut_visibly(text: Text, width: int) -> Text:
-    """At most `width` cells; what is cut ends in `~`, so that half a number is not read as a whole one."""
-    if cell_len(text.plain) > width > 0:
-        text.truncate(width - 1)
-        text.append("~")
-    return text
 
 
 def matches(event: Event, words: str) -> bool:
@@ -51,7 +42,7 @@ def event_panel(snapshot: Snapshot, view: View, width: int, lines: int) -> list[
     end = len(events) if at < 0 else min(max(at + 1 + room // 2, room), len(events))
     begin = max(end - room, 0)
     for number, event in enumerate(events[begin:end], begin):
-        text = _cut_visibly(_row(event, view), width)
+        text = cut_visibly(_row(event, view), width)
         if number == at:
             text.stylize("reverse")
         panel.append(text)

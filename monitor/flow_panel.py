@@ -50,13 +50,16 @@ def flow_panel(snapshot: Snapshot, rates: Rates, view: View, width: int, lines: 
     lost = losses(snapshot, rates)
     panel = [rule("4 WHERE PACKETS GO", width, "a second", view.unicode, view.panel == 4)]
     if beside:
-        room = width - _LABEL - cell * len(STAGES) - 12
-        heads = [("|  lost/s  reason", HEADING)]
+        room = width - _LABEL - cell * len(STAGES) - 9
+        heads = [("|lost/s reason", HEADING)]
         shown = lost if len(lost) <= 3 else lost[:2]
-        parts = [(f"| {si(rates.per_second(count)):>7}  {words[:room]}", TROUBLE) for count, words in shown]
+        parts = [
+            (f"|{si(rates.per_second(count)):>6} {words if len(words) <= room else words[: room - 1] + '~'}", TROUBLE)
+            for count, words in shown
+        ]
         if len(lost) > len(shown):
             rest = sum(count for count, _ in lost[2:])
-            parts.append((f"| {si(rates.per_second(rest)):>7}  {len(lost) - 2} other reasons", TROUBLE))
+            parts.append((f"|{si(rates.per_second(rest)):>6} {len(lost) - 2} other reasons", TROUBLE))
         parts += [("|", FAINT)] * (3 - len(parts))
         for text, (words, style) in zip(table, heads + parts, strict=False):
             text.append(" " * max(_LABEL + cell * len(STAGES) + 1 - len(text.plain), 0))

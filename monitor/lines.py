@@ -106,6 +106,11 @@ def rule(title: str, width: int, note: str = "", unicode: bool = True, focused: 
     return line((f"{dash} ", FAINT), (title, TITLE), (f" {middle}", FAINT), (right, FAINT))
 
 
+def place(view: View, panel: int, rows: int) -> str:
+    """Behind a focused panel's title: which of its rows is selected."""
+    return f", row {min(view.row + 1, rows)} of {rows}" if view.panel == panel and rows else ""
+
+
 def gauge(fill: int, size: int, cells: int) -> str:
     """`[####......]` with `cells` cells; anything above nothing shows at least one."""
     full = min(-(-fill * cells // size), cells) if size else 0
@@ -129,6 +134,14 @@ def cut(text: Text, width: int) -> Text:
         return text
     if cell_len(text.plain) > width:
         text.truncate(max(width, 0))
+    return text
+
+
+def cut_visibly(text: Text, width: int) -> Text:
+    """At most `width` cells; what is cut ends in `~`, so that half a number or name is not read as a whole one."""
+    if cell_len(text.plain) > width > 0:
+        text.truncate(width - 1)
+        text.append("~")
     return text
 
 

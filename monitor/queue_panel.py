@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.text import Text
 
-from monitor.lines import HEADING, TROUBLE, WARNING, View, cut, first_lines, gauge, line, rule
+from monitor.lines import HEADING, TROUBLE, WARNING, View, cut, first_lines, gauge, line, place, rule
 from monitor.numbers import si
 from monitor.rates import QueueRates, Rates
 from monitor.snapshot import QueueStatistics, Snapshot
@@ -86,7 +86,13 @@ def queue_panel(snapshot: Snapshot, rates: Rates, view: View, width: int, lines:
     if not wide:
         heading = " q      ring           fill irq>cpu irq/s p/poll  gro mode"
     panel = [
-        rule("2 QUEUES", width, f"POLL: vector masked, {note}" if wide else note, view.unicode, view.panel == 2),
+        rule(
+            "2 QUEUES" + place(view, 2, len(order)),
+            width,
+            f"POLL: vector masked, {note}" if wide else note,
+            view.unicode,
+            view.panel == 2,
+        ),
         line((heading, HEADING)),
     ][: max(lines, 0)]
     panel += first_lines(

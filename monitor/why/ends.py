@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.flow import stage_of_drop
+from monitor.flow import STAGES, stage_of_drop
 from monitor.lines import plain
 from monitor.rates import Rates
 from monitor.snapshot import Snapshot
@@ -59,10 +59,11 @@ def other_losses(snapshot: Snapshot, rates: Rates) -> Finding | None:
     if not others:
         return None
     reason, count = max(others.items(), key=lambda item: (item[1], item[0]))
+    stage = stage_of_drop(reason)
     return Finding(
         True,
         f"{per_second(rates, count)} frames/s ({percent(count, rates.arrived_frames)} of what came) were dropped as {plain(reason)}, "
-        f"behind the stage {stage_of_drop(reason)}.",
+        f"between {stage} and {STAGES[STAGES.index(stage) + 1]}.",
         tuple(f"frames dropped as {plain(name)}: {n:,} in the interval" for name, n in sorted(others.items())[:8]),
     )
 

@@ -59,15 +59,15 @@ def test_eight_cpus_and_queues_at_120_by_40() -> None:
  SQZ 27/s = budget 3 + time 24 (11 left work) | wire to read p50 6.0us p99 384us p99.9 3.0ms
  in               ████████ drop               ████████ sqz               ▄▅█▄▂▅▅▂ p99               ████████  1.4s
 ─ 1 CPU ──────────────────────────────── h hardirq  s softirq  k ksoftirqd  a app  . idle, per second, sort: trouble v ─
- cpu nd load                     %hi  %si %app %idl   proc   drop   sqz        b/t    rps   ipi>   qlen ks note
-*  2  0 [hhssssssssssskkaaaa..] 10.0 60.0 20.0 10.0   310k  34.4k    17       3/14  8.33k      0   1001 R  backlog full
-*  0  0 [hssssaa..............]  4.0 20.2  8.1 67.7   102k      0    10       0/10      0  25.0k      0 -  IRQ rx-0..3
-   5  1 [hsssssssaaa..........]  6.9 34.2 13.7 45.2   134k      0     0          -  8.33k      0      0 -
-   3  0 [hsssa................]  2.8 14.3  5.7 77.2   161k      0     0          -  8.33k      0      0 -  app reader
-   1  0 [sa...................]  1.1  5.6  2.3 91.0   206k      0     0          -  8.33k      0      0 -  app reader
-   4  1 [hssa.................]  2.2 10.9  4.4 82.5  89.2k      0     0          -  8.33k      0      0 -  IRQ rx-4..7
-   6  1 [ssa..................]  2.0 10.0  4.0 84.0  94.7k      0     0          -  8.33k      0      0 -
-   7  1 [                     ]    -    -    -    -      0      0     0          -      0      0      0 -  offline
+ cpu nd load                 %hi  %si %app %idl   proc   drop   sqz       b/t    rps   ipi>   qlen ks note
+*  2  0 [hhsssssssskkaaa..] 10.0 60.0 20.0 10.0   310k  34.4k    17      3/14  8.33k      0   1001 R  backlog full
+*  0  0 [hsssa............]  4.0 20.2  8.1 67.7   102k      0    10      0/10      0  25.0k      0 -  IRQ rx-0..3
+   5  1 [hssssssaa........]  6.9 34.2 13.7 45.2   134k      0     0         -  8.33k      0      0 -
+   3  0 [hssa.............]  2.8 14.3  5.7 77.2   161k      0     0         -  8.33k      0      0 -  app reader
+   1  0 [s................]  1.1  5.6  2.3 91.0   206k      0     0         -  8.33k      0      0 -  app reader
+   4  1 [ssa..............]  2.2 10.9  4.4 82.5  89.2k      0     0         -  8.33k      0      0 -  IRQ rx-4..7
+   6  1 [ssa..............]  2.0 10.0  4.0 84.0  94.7k      0     0         -  8.33k      0      0 -
+   7  1 [                 ]    -    -    -    -      0      0     0         -      0      0      0 -  offline
  node0 [#######...........]  39% node1 [######............]  29%  crossing nodes 0.0% of skbs  1.10M skb/s processed
 ─ 2 QUEUES ─────────────────────────────────── sort: trouble v ─ ─ 3 STEERING ─── % of skbs, i: IRQ cpu, !: other node ─
  q      ring           fill irq>cpu irq/s p/poll  gro mode        q         c0   c1   c2   c3 |   c4   c5   c6   c7
@@ -80,10 +80,10 @@ def test_eight_cpus_and_queues_at_120_by_40() -> None:
  rx-6   [#......]    33/512  40   4 2.90k   20.0  2.0 irq 25us    rx-6       .    .    .    . | i 67   17   16    .
  rx-7   [#......]    28/512  41   4 2.56k   20.0  2.0 irq 25us    rx-7       .    .    .    . | i 17   67   16    .
 ─ 4 WHERE PACKETS GO ──────────────────────────────────────────────────────────────────────────────────────── a second ─
-          wire    ring    napi     gro     rps backlog      ip      l4    sock     app |  lost/s  reason
- pkts    2.28M > 2.26M > 2.26M > 2.26M > 2.26M > 2.19M > 2.19M > 2.19M > 2.15M > 2.15M |   68.8k  CPU_BACKLOG (cpu2)
- skbs                    2.26M   1.13M   1.13M   1.10M   1.10M   1.10M   2.15M   2.15M |   16.7k  ring full (rx-0)
- p99                      64us   128us           192us                   256us   320us |   1.26k  SOCKET_RCVBUFF (reader
+          wire    ring    napi     gro     rps backlog      ip      l4    sock     app |lost/s reason
+ pkts    2.28M > 2.26M > 2.26M > 2.26M > 2.26M > 2.19M > 2.19M > 2.19M > 2.15M > 2.15M | 68.8k CPU_BACKLOG (cpu2)
+ skbs                    2.26M   1.13M   1.13M   1.10M   1.10M   1.10M   2.15M   2.15M | 16.7k ring full (rx-0)
+ p99                      64us   128us           192us                   256us   320us | 1.26k SOCKET_RCVBUFF (reader)
 ─ 5 WHY ───────────────────────────────────────────────────────────────────────── what counters prove of the last 1.0s ─
  ! rx-0 had no descriptor for 2.4 % of its frames; cpu0 polls it and was busy 32 % of the time.  [p] proof [a] commands
  ! cpu2 refused 34,397 skbs/s at netdev_max_backlog 1000 and was busy 90 % of the time.          [p] proof [a] commands
@@ -106,15 +106,15 @@ def test_sixty_four_cpus_fold_into_nodes_and_heat_at_120_by_40() -> None:
  SQZ 56/s = budget 4 + time 52 (24 left work) | wire to read p50 6.0us p99 384us p99.9 3.0ms
  in               ████████ drop               ████████ sqz               ▄█▃▆▆▃▆█ p99               ████████  1.4s
 ─ 1 CPU ──────────────────────────────── h hardirq  s softirq  k ksoftirqd  a app  . idle, per second, sort: trouble v ─
- cpu nd load                     %hi  %si %app %idl   proc   drop   sqz        b/t    rps   ipi>   qlen ks note
-*node0  [hssssa...............]  3.7 18.9  7.4 70.0  1.10M  34.4k    56       4/52   250k  25.0k   1001 1  2 in trouble
+ cpu nd load                 %hi  %si %app %idl   proc   drop   sqz       b/t    rps   ipi>   qlen ks note
+*node0  [hsssa............]  3.7 18.9  7.4 70.0  1.10M  34.4k    56      4/52   250k  25.0k   1001 1  2 in trouble
      0-31 |!2!2114x322332444434323232434132|
- node1  [hssssa...............]  3.5 17.7  7.1 71.7      0      0     0          -   267k      0      0 -
+ node1  [hsssa............]  3.5 17.7  7.1 71.7      0      0     0         -   267k      0      0 -
     32-63 |113415433655423.2141331432232324|
-*  2  0 [hhssssssssssskkaaaa..] 10.0 60.0 20.0 10.0   310k  34.4k    28       4/24  8.33k      0   1001 R  backlog full
-*  0  0 [hsssssaa.............]  4.8 24.1  9.6 61.5   102k      0    28       0/28      0  25.0k      0 -  IRQ rx-0..3
-  41  1 [hhssssssssaaa........]  8.0 40.2 16.1 35.7      0      0     0          -  8.33k      0      0 -
-  14  0 [hssssssaa............]  5.1 25.7 10.3 58.9      0      0     0          -  8.33k      0      0 -
+*  2  0 [hhsssssssskkaaa..] 10.0 60.0 20.0 10.0   310k  34.4k    28      4/24  8.33k      0   1001 R  backlog full
+*  0  0 [hssssaa..........]  4.8 24.1  9.6 61.5   102k      0    28      0/28      0  25.0k      0 -  IRQ rx-0..3
+  41  1 [hsssssssaaa......]  8.0 40.2 16.1 35.7      0      0     0         -  8.33k      0      0 -
+  14  0 [hssssaa..........]  5.1 25.7 10.3 58.9      0      0     0         -  8.33k      0      0 -
  and 60 CPUs in less trouble
  node0 [######............]  30% node1 [######............]  28%  crossing nodes 0.0% of skbs  1.10M skb/s processed
 ─ 2 QUEUES ─────────────────────────────────── sort: trouble v ─ ─ 3 STEERING ─── % of skbs, i: IRQ cpu, !: other node ─
@@ -128,10 +128,10 @@ def test_sixty_four_cpus_fold_into_nodes_and_heat_at_120_by_40() -> None:
  rx-6   [#......]    33/512  40   4 2.90k   20.0  2.0 irq 25us    rx-6    i c4     c4 67%  c5 17%  c6 16%
  rx-7   [#......]    28/512  41   4 2.56k   20.0  2.0 irq 25us    rx-7    i c4     c5 67%  c4 17%  c6 16%
 ─ 4 WHERE PACKETS GO ──────────────────────────────────────────────────────────────────────────────────────── a second ─
-          wire    ring    napi     gro     rps backlog      ip      l4    sock     app |  lost/s  reason
- pkts    2.28M > 2.26M > 2.26M > 2.26M > 2.26M > 2.19M > 2.19M > 2.19M > 2.15M > 2.15M |   68.8k  CPU_BACKLOG (cpu2)
- skbs                    2.26M   1.13M   1.13M   1.10M   1.10M   1.10M   2.15M   2.15M |   16.7k  ring full (rx-0)
- p99                      64us   128us           192us                   256us   320us |   1.26k  SOCKET_RCVBUFF (reader
+          wire    ring    napi     gro     rps backlog      ip      l4    sock     app |lost/s reason
+ pkts    2.28M > 2.26M > 2.26M > 2.26M > 2.26M > 2.19M > 2.19M > 2.19M > 2.15M > 2.15M | 68.8k CPU_BACKLOG (cpu2)
+ skbs                    2.26M   1.13M   1.13M   1.10M   1.10M   1.10M   2.15M   2.15M | 16.7k ring full (rx-0)
+ p99                      64us   128us           192us                   256us   320us | 1.26k SOCKET_RCVBUFF (reader)
 ─ 5 WHY ───────────────────────────────────────────────────────────────────────── what counters prove of the last 1.0s ─
  ! rx-0 had no descriptor for 2.4 % of its frames; cpu0 polls it and was busy 38 % of the time.  [p] proof [a] commands
  ! cpu2 refused 34,397 skbs/s at netdev_max_backlog 1000 and was busy 90 % of the time.          [p] proof [a] commands
