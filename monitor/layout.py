@@ -51,6 +51,8 @@ def panels(snapshot: Snapshot, rates: Rates, found: tuple[Finding, ...], view: V
     for name in _DROPPED_FIRST:
         if sum(least.values()) > room:
             wants[name] = least[name] = 0
+    if sum(least.values()) > room:
+        least["queues"] = min(queues, 4)
     # First what one looks for first, up to so many lines; then all in turn.
     eager = {name: max(low, min(wants[name], _EAGER.get(name, 0))) for name, low in least.items()}
     low = share_lines(list(eager.values()), list(least.values()), room)

@@ -57,7 +57,9 @@ def why_panel(found: tuple[Finding, ...], rates: Rates, view: View, width: int, 
     for number in range(start, len(drawn)):
         after = number + 1 < len(drawn)
         if len(drawn[number]) + after > left:
-            if left > 0:
+            if number == start:  # half a sentence says more than how many there are
+                panel += drawn[number][:left]
+            elif left > 0:
                 missing = len(drawn) - number
                 panel.append(line((f" and {missing} more sentence{'s' * (missing > 1)}", FAINT)))
             break

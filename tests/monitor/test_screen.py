@@ -223,3 +223,23 @@ def test_the_help_stands_in_place_of_the_panels() -> None:
 ─ KNOBS  budget 300  usecs 8000  weight 64  backlog 1000  rps e  rfs 0  gro on ─
  q quit  Esc back  SPC pause  . step  + - speed  : command  s save"""
     )
+
+
+def test_small_terminals_lose_events_first_then_the_flow_then_the_matrix() -> None:
+    shown = [
+        [name for name in ("STEERING", "WHERE PACKETS", "WHY", "EVENTS") if name in screen(4, 4, View(100, height), 1)]
+        for height in (40, 31, 28, 24)
+    ]
+    assert shown[0] == ["STEERING", "WHERE PACKETS", "WHY", "EVENTS"]
+    assert shown[-1] == ["WHY"]
+    order = ["EVENTS", "WHERE PACKETS", "STEERING"]
+    for names in shown:
+        lost = [name for name in order if name not in names]
+        assert lost == order[: len(lost)]
+
+
+def test_two_hundred_and_fifty_six_cpus_have_a_cell_each() -> None:
+    text = screen(256, 8, View(80, 24), 4)
+    cells = "".join(line.split("|")[1] for line in text.split("\n") if line.count("|") == 2 and "SQZ" not in line)
+    assert len(cells) == 256
+    assert "had no descriptor" in text
