@@ -12,6 +12,8 @@ from monitor.rates import delta
 from monitor.snapshot import CpuStatistics, Snapshot
 from monitor.why.findings import findings
 
+COMMANDS_SHOWN: Final = 20
+
 Rows = Sequence[Sequence[str]]
 
 
@@ -53,8 +55,16 @@ def summary(snapshot: Snapshot) -> str:
     if sentences:
         lines += ["", "Why"]
         lines += [f"  {'!' if finding.trouble else 'i'} {plain(finding.text)}" for finding in sentences]
+    changes = [done for done in snapshot.commands if not done.asked]
+    if changes:
+        shown = changes if len(changes) <= COMMANDS_SHOWN else changes[: COMMANDS_SHOWN - 1]
+        lines += ["", "Commands", *(f"  {clock(done.at_ns)}  {plain(done.line)}" for done in shown)]
+        if len(shown) < len(changes):
+            lines.append(f"  and {len(changes) - len(shown)} more")
     if meta.command:
-        lines += ["", f"Again: {plain(meta.command)}"]
+        live = sum(done.live for done in changes)
+        without = f" (without {'the command' if live == 1 else f'the {live} commands'} given live)" if live else ""
+        lines += ["", f"Again: {plain(meta.command)}{without}"]
     return "\n".join(lines) + "\n"
 
 

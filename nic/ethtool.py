@@ -37,6 +37,21 @@ OPTIONS: Final[dict[str, tuple[tuple[str, ...], Operation]]] = {
     "-i": (("--driver",), ethtool_show.driver),
 }
 
+_SHOWS: Final = frozenset(
+    name for short, (longs, _) in OPTIONS.items() if short.islower() or short == "-S" for name in (short, *longs)
+) | {"-h", "--help"}
+
+KEYWORDS: Final[dict[str, tuple[str, ...]]] = {
+    "-L": ("combined", "rx", "tx"),
+    "-G": ("rx", "tx"),
+    "-C": ("adaptive-rx", "rx-usecs", "rx-usecs-high"),
+    "-K": ("gro", "rx", "rxhash"),
+    "-X": ("equal", "weight", "default", "hkey"),
+    "-N": ("rx-flow-hash",),
+    "-n": ("rx-flow-hash",),
+}
+"""What Tab offers behind the interface."""
+
 _BY_NAME: Final[dict[str, Operation]] = {
     name: operation for short, (longs, operation) in OPTIONS.items() for name in (short, *longs)
 }
@@ -44,7 +59,24 @@ _BY_NAME: Final[dict[str, Operation]] = {
 
 def register(commands: Commands, nics: list[Nic]) -> None:
     """Add the command `ethtool` for `nics`. ValueError when the name is taken."""
-    commands.register("ethtool", lambda words: run(nics, words))
+    commands.register(
+        "ethtool", lambda words: run(nics, words), asks=asks, words=lambda before: next_words(nics, before)
+    )
+
+
+def asks(words: list[str]) -> bool:
+    """Whether `ethtool WORDS` only shows something: no option, or one that shows."""
+    return not words or not words[0].startswith("-") or words[0] in _SHOWS
+
+
+def next_words(nics: list[Nic], before: list[str]) -> list[str]:
+    """What may come after `ethtool BEFORE`: an option or an interface, then an interface, then the option's keywords."""
+    names = [nic.dev.name for nic in nics]
+    if not before:
+        return [*OPTIONS, *names]
+    if len(before) == 1 and before[0].startswith("-"):
+        return names
+    return list(KEYWORDS.get(before[0], ()))
 
 
 def run(nics: list[Nic], words: list[str]) -> str:

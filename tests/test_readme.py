@@ -13,6 +13,7 @@ import pytest
 
 from scenarios.cli import main
 from scenarios.load import parse_scenario
+from tests.scenario_kit import play
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -53,9 +54,16 @@ def test_a_command_of_the_readme_succeeds(command: str, tmp_path: Path) -> None:
 
 
 def test_the_scenario_of_the_readme_is_sound() -> None:
-    (text,) = blocks("toml")
+    _, text = blocks("toml")
     loaded = parse_scenario(text, "README.md", ROOT)
     assert loaded.scenario.machine.cpus == 4
+
+
+def test_the_commands_of_the_readme_are_taken_by_its_scenario() -> None:
+    events, text = blocks("toml")
+    built = play((events + text).replace('duration = "50ms"', 'duration = "12ms"'))
+    assert [done.at_ns for done in built.user.done] == [10_000_000] * 5
+    assert len(built.nic.rings) == 2
 
 
 def test_every_link_into_the_project_leads_somewhere() -> None:

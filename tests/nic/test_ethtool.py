@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from emu.commands import Commands
 from emu.errors import ControlError
+from nic import ethtool
 from nic.controls import contribute
-from nic.ethtool import register
+from nic.ethtool import asks, register
 from softirq import controls as softirq_controls
 from tests.nic.rig import Rig, frame, udp_headers
 
@@ -346,3 +347,22 @@ def test_whatever_is_typed_only_a_refusal_that_changes_nothing_comes_out(option:
 
 TYPED = Shell()
 """One for all that is typed at random."""
+
+
+@pytest.mark.parametrize("option", ethtool.KEYWORDS)
+def test_tab_offers_only_keywords_that_the_option_has(option: str) -> None:
+    shell = Shell()
+    for keyword in ethtool.KEYWORDS[option]:
+        refusal = ""
+        try:
+            shell(f"{option} eth0 {keyword}" + " 1" * (keyword != "default"))
+        except ControlError as error:
+            refusal = error.message
+        assert "has no setting" not in refusal, keyword
+
+
+def test_what_shows_asks_and_what_sets_does_not() -> None:
+    for line in ("eth0", "-l eth0", "--show-ring eth0", "-S eth0", "-h", "-x eth0", ""):
+        assert asks(line.split())
+    for line in ("-L eth0 combined 2", "--set-ring eth0 rx 64", "-N eth0 rx-flow-hash udp4 sdfn", "-K eth0 gro off"):
+        assert not asks(line.split())
