@@ -18,6 +18,7 @@ import trio
 from emu.clock import KIND_USER, NEVER, Actor, Clock
 from emu.commands import Commands
 from emu.errors import ConfigError, ControlError
+from emu.events import EventLog
 
 T = TypeVar("T")
 
@@ -42,13 +43,14 @@ class User(Actor):
 
     kind = KIND_USER
 
-    def __init__(self, rank: int, clock: Clock, commands: Commands) -> None:
+    def __init__(self, rank: int, clock: Clock, commands: Commands, events: EventLog) -> None:
         super().__init__("user", rank)
         self.commands = commands
         self.done: list[Done] = []
         """In the order of their turns; refused ones are not among them."""
         self.poke: Callable[[], None] = _nothing
         self._clock = clock
+        self._events = events
         self._scheduled: list[tuple[int, int, str, str]] = []
         self._wanted: list[_Wanted] = []
         self._over = False
@@ -89,7 +91,7 @@ class User(Actor):
         if self._over and not asked:
             raise ControlError(EROFS, OVER)
         printed = self.commands.run(line)
-        self.done.append(Done(self._clock.reached_ns, line, printed, asked, True))
+        self._keep(Done(self._clock.reached_ns, line, printed, asked, True))
         return printed
 
     def _write(self, path: str, text: str) -> None:
@@ -99,7 +101,7 @@ class User(Actor):
             raise ControlError(EROFS, OVER)
         self.commands.tree.write(path, text)
         line = f"echo {quote(text.removesuffix(chr(10)))} > {quote(self.commands.tree.resolve(path))}"
-        self.done.append(Done(self._clock.reached_ns, line, "", False, True))
+        self._keep(Done(self._clock.reached_ns, line, "", False, True))
 
     # ---------------------------------------------------------------- the actor
 
@@ -115,11 +117,17 @@ class User(Actor):
                     printed = self.commands.run(line)
                 except ControlError as error:
                     raise ConfigError(f"{where}: {error.errno_name}: {error.message}") from error
-                self.done.append(Done(now_ns, line, printed, asked, False))
+                self._keep(Done(now_ns, line, printed, asked, False))
             wanted, self._wanted = self._wanted, []
             for want in wanted:
                 want.do()
             await self._clock.wait_open(self, self._next_ns())
+
+    def _keep(self, done: Done) -> None:
+        """Keep a command that was run; one that changed something is an event, too."""
+        self.done.append(done)
+        if not done.asked:
+            self._events.note(done.at_ns, None, done.line)
 
     def finish(self) -> None:
         """The run is over: who waits is answered, and nothing can be changed from now on."""
