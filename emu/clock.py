@@ -46,6 +46,16 @@ class Port(Protocol):
         """Decide the post of `item` made by `sender` at `stamp_ns`. Called once per post, in the one order."""
 
 
+class LatePosts(Protocol):
+    """Posts that no actor has to know of at once: they are decided when somebody looks on, each as of its stamp all the same."""
+
+    def settle(self, until_ns: int) -> None:
+        """Decide every post with a stamp before `until_ns`."""
+
+    def posts_waiting(self) -> list[tuple[int, Port, Any, Any]]:
+        """Posts that are not decided yet, as `Clock.posts_waiting`."""
+
+
 class Actor:
     """Someone who is granted turns. Subclasses run as one trio task and call `Clock.synchronise` and `Clock.wait_open`."""
 
@@ -112,6 +122,8 @@ class Clock:
         self._torn_down = False
         """Somebody was cancelled while waiting for a turn: no turn is handed on any more."""
         self._places: set[tuple[int, int]] = set()
+        self.late: LatePosts | None = None
+        """Posts of which it makes no difference when they are decided, as long as nobody looks."""
 
     @property
     def reached_ns(self) -> int:
@@ -136,7 +148,18 @@ class Clock:
 
     def posts_waiting(self) -> list[tuple[int, Port, Any, Any]]:
         """Posts that are not decided yet: (stamp << RANK_BITS | rank, port, sender, item)."""
-        return self._posts[self._cursor :]
+        waiting = self._posts[self._cursor :]
+        return waiting if self.late is None else waiting + self.late.posts_waiting()
+
+    def settle(self, until_ns: int) -> None:
+        """Decide the late posts made before `until_ns`, for somebody who is about to look."""
+        if self.late is not None:
+            self.late.settle(until_ns)
+
+    def post_keyed(self, posts: list[tuple[int, Port, Any, Any]]) -> None:
+        """Enter posts that have waited elsewhere, in the form of `posts_waiting`."""
+        self._posts += posts
+        self._sorted = False
 
     def _next_post_ns(self) -> int:
         """When the next post is to be decided (its stamp + 1), or NEVER."""
@@ -229,6 +252,8 @@ class Clock:
                 self._cursor == len(self._posts) or self._next_post_ns() > time_ns
             ):
                 self.now_ns = actor.synced_ns = time_ns
+                if actor.kind != KIND_ACTOR:
+                    self.settle(time_ns)
                 return
         self._enlist(actor, time_ns)
         await self._hand_over(actor)
@@ -246,6 +271,8 @@ class Clock:
             and self._is_earliest(actor, until_ns)
         ):
             self.now_ns = actor.synced_ns = actor.local_now_ns = until_ns
+            if actor.kind != KIND_ACTOR:
+                self.settle(until_ns)
             return until_ns
         actor.is_open = True
         self._enlist(actor, until_ns)
@@ -295,6 +322,8 @@ class Clock:
         actor.version += 1
         self.now_ns = actor.synced_ns = actor.key_ns
         actor.key_ns = NEVER
+        if actor.kind != KIND_ACTOR:
+            self.settle(self.now_ns)
 
     def _resume(self, chosen: Actor | None) -> None:
         if self._torn_down:
@@ -364,6 +393,8 @@ class Clock:
                 await trio.lowlevel.wait_task_rescheduled(self._abort)
             elif pace is not None and (self.next_turn_ns() < NEVER or not pace.ends_when_quiet):
                 self._held_ns = max(self._held_ns, self.limit_ns)
+                self.settle(self.limit_ns)
                 await pace.wait(self.next_turn_ns())
             else:
+                self.settle(NEVER)
                 return

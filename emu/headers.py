@@ -12,7 +12,7 @@ A frame is split in two. What all frames of a flow usually share (addresses, por
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from emu.gro_shape import GroShape
@@ -54,6 +54,8 @@ TCP_ACK: Final = 0x10
 TCP_URG: Final = 0x20
 TCP_ECE: Final = 0x40
 TCP_CWR: Final = 0x80
+PREDICTED_FLAGS: Final = 0xFF & ~TCP_PSH
+"""Of these, header prediction wants ACK alone (T3)."""
 
 IP_MF: Final = 0x2000
 IP_DF: Final = 0x4000
@@ -65,7 +67,24 @@ TABLE_LIMIT: Final = 1 << 16
 """Interned headers a table keeps; random frames would otherwise make it grow without end."""
 
 
-class Headers:
+class HeaderMemo:
+    """What others have found out about one shape of headers, kept with it. A class of its own, because a base class's slots lie side by
+    side at the front of an object: what each packet looks at is then in one or two cache lines."""
+
+    __slots__ = ("gro_shape", "sink")
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing is known: of new headers, or of a copy that is about to be changed."""
+        self.gro_shape: GroShape | None = None
+        """What GRO works out from these headers the first time it sees them."""
+        self.sink: Any = None
+        """The TCP sink that all sound packets with these headers go to, once they have been looked up (a type of a higher floor)."""
+
+
+class Headers(HeaderMemo):
     """What frames of one shape share. Immutable by convention after `HeaderTable.parse`; compare by identity.
 
     Lengths are in bytes, addresses are the raw bytes of the wire (4 or 16), ports and flags are ints. A field of a layer that the
@@ -85,7 +104,6 @@ class Headers:
         "fragment",
         "fragment_offset",
         "gre_or_spi",
-        "gro_shape",
         "header_bytes",
         "icmp_type",
         "ihl_byte",
@@ -119,6 +137,7 @@ class Headers:
     )
 
     def __init__(self) -> None:
+        super().__init__()
         self.template = b""
         """The header bytes with length, id, checksum and sequence fields zeroed: the base from which frames can be built again."""
         self.mac = b""
@@ -179,8 +198,6 @@ class Headers:
         """Bytes from the start of the frame to the L4 payload."""
         self.flow: tuple[int, bytes, bytes, int, int] = (-1, b"", b"", 0, 0)
         """(l4_protocol, saddr, daddr, sport, dport)."""
-        self.gro_shape: GroShape | None = None
-        """What GRO works out from these headers the first time it sees them."""
 
 
 class Frame:

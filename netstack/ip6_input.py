@@ -17,6 +17,7 @@ from netstack.route import LOCAL, LOOPBACK6, MULTICAST, UNREACHABLE
 from netstack.sock import checksum_ns, summed_bytes
 
 if TYPE_CHECKING:
+    from netstack.sink_posts import SinkPosts
     from netstack.sock import Socket
     from netstack.stack import NetStack
     from softirq.softnet_data import SoftnetData
@@ -45,15 +46,21 @@ class Ip6Input:
 
     def ipv6_rcv(self, sd: SoftnetData, skb: Skb) -> None:
         """One packet from the demux: a list of one."""
-        self._count(rcv_list(sd, [skb], self._ipv6_rcv_ns, self._fast, self._rcv, self._net.clock))
+        self._count(rcv_list(sd, [skb], self._ipv6_rcv_ns, self._fast, self._rcv, self._net.clock, self._sinks()))
 
     def ipv6_list_rcv(self, sd: SoftnetData, skbs: list[Skb]) -> None:
         """A sublist from the demux: all header checks are paid first, as in IpInput."""
-        self._count(rcv_list(sd, skbs, self._ipv6_rcv_ns, self._fast, self._rcv, self._net.clock))
+        self._count(rcv_list(sd, skbs, self._ipv6_rcv_ns, self._fast, self._rcv, self._net.clock, self._sinks()))
 
     def ipv6_queue_rcv(self, sd: SoftnetData, skbs: list[Skb], lead_ns: int, waits: list[int]) -> None:
         """ipv6_rcv for packets of a backlog, one after the other (`PacketType.queue_func`)."""
-        self._count(rcv_list(sd, skbs, self._ipv6_rcv_ns, self._fast, self._rcv, self._net.clock, waits, lead_ns))
+        self._count(
+            rcv_list(sd, skbs, self._ipv6_rcv_ns, self._fast, self._rcv, self._net.clock, self._sinks(), waits, lead_ns)
+        )
+
+    def _sinks(self) -> SinkPosts | None:
+        """Where data for sinks may be posted late; None where somebody looks at each packet."""
+        return self._stack.sink_posts if self._net.trace is None else None
 
     def _count(self, straight: Straight) -> None:
         if straight.skbs:

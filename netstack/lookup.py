@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from emu.errors import ConfigError
-from emu.headers import IPPROTO_UDP, Headers
+from emu.headers import IPPROTO_UDP, PREDICTED_FLAGS, TCP_ACK, Headers
 
 if TYPE_CHECKING:
     from netstack.sock import Socket
@@ -126,11 +126,15 @@ class SocketTables:
         if len(table) >= FAST_LIMIT:
             self.flush()
         table[hdr] = sock
+        if sock.takes_late and table is self.fast and hdr.tcp_flags & PREDICTED_FLAGS == TCP_ACK:
+            hdr.sink = sock
         if sock.in_segs:
             sock.cached.append(hdr)
 
     def flush(self) -> None:
         """Forget what `remember` learned; for whoever changes the host's addresses."""
+        for hdr in self.fast:
+            hdr.sink = None
         self.fast.clear()
         self.fast_ecn.clear()
         for sock in self.established.values():
@@ -138,6 +142,7 @@ class SocketTables:
 
     def _forget(self, sock: Socket) -> None:
         for hdr in sock.cached:
+            hdr.sink = None
             self.fast.pop(hdr, None)
             self.fast_ecn.pop(hdr, None)
         sock.cached.clear()

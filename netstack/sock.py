@@ -32,7 +32,24 @@ def so_rcvbuf(value_bytes: int, rmem_max_bytes: int) -> int:
     return max(min(value_bytes, rmem_max_bytes) * 2, SOCK_MIN_RCVBUF_BYTES)
 
 
-class Socket:
+class SocketFront:
+    """What each packet looks at: the slots of a base class lie side by side at the front of an object, in one cache line."""
+
+    __slots__ = ("gro", "poster", "rcv_ns", "straight")
+
+    def __init__(self) -> None:
+        self.gro = True
+        """Merged packets are taken whole: TCP always, UDP if UDP_GRO is set."""
+        self.poster: Cpu | None = None
+        """CPU whose data for this sink is posted late (netstack/sink_posts.py)."""
+        self.rcv_ns = 0
+        """Cost of the protocol's part of receiving one skb, charged to the softirq before the decision."""
+        self.straight = -1
+        """Sinks: the sequence number after all that was taken, not reduced to 32 bits, while nothing is out of order, finished or
+        closed; else -1."""
+
+
+class Socket(SocketFront):
     """What UDP and TCP sockets share. `rcvbuf_bytes` counts truesize, not payload."""
 
     in_segs = 0
@@ -41,6 +58,8 @@ class Socket:
     """Readers wait without being exclusive: data wakes them all."""
     has_reader = True
     """An application reads it; otherwise a user in the kernel takes what comes in softirq."""
+    takes_late = False
+    """Plain data may be posted late (netstack/sink_posts.py)."""
 
     __slots__ = (
         "_latency_protocol",
@@ -51,14 +70,12 @@ class Socket:
         "epoll",
         "given_back",
         "gives_back",
-        "gro",
         "held_frames",
         "in_established",
         "incoming_cpu",
         "ledger",
         "name",
         "net",
-        "rcv_ns",
         "rcvbuf_bytes",
         "read_bytes",
         "read_messages",
@@ -73,6 +90,7 @@ class Socket:
     )
 
     def __init__(self, stack: NetStack, name: str, rcvbuf_bytes: int) -> None:
+        super().__init__()
         net = stack.net
         self.stack = stack
         self.net = net
@@ -88,8 +106,6 @@ class Socket:
         self.incoming_cpu = -1
         """CPU of the last packet (connected sockets), or what SO_INCOMING_CPU set; -1 for none (U7, T5)."""
         self.reuseport = False
-        self.rcv_ns = 0
-        """Cost of the protocol's part of receiving one skb, charged to the softirq before the decision."""
         self.sk_drops = 0
         """skbs dropped at this socket (the drops column of ss)."""
         self.held_frames = 0
@@ -98,8 +114,6 @@ class Socket:
         self.read_bytes = 0
         self.recv_ns = 0
         """Time that the last receive call takes: system call, copies, freeing, and what it takes to reach other CPUs' skbs."""
-        self.gro = True
-        """Merged packets are taken whole: TCP always, UDP if UDP_GRO is set."""
         self.gives_back = False
         """Skbs that another CPU allocated are handed back to it when they were read (T7)."""
         self.given_back: dict[int, int] = {}

@@ -21,6 +21,7 @@ from netstack.lookup import ANY4, ANY6, Address, Flow, SocketTables
 from netstack.offloads import register_offloads
 from netstack.route import Routes
 from netstack.settings import InetSettings
+from netstack.sink_posts import SinkPosts
 from netstack.snmp import Snmp
 from netstack.sock import Socket, so_rcvbuf
 from netstack.tcp_input import TcpInput
@@ -48,6 +49,11 @@ class NetStack:
         self.tables = SocketTables(secret)
         self.sockets: dict[Socket, None] = {}
         """Open sockets, in the order in which they were opened."""
+        costs = net.costs
+        self.sink_posts: SinkPosts | None = None
+        """Late posts of data for sinks. Without a price the posts of one CPU to a sink could have equal stamps."""
+        if costs.tcp_rcv_ns + costs.skb_free_ns > 0:
+            net.clock.late = self.sink_posts = SinkPosts(net.clock, net.ledger, net.latencies)
         self.routes = Routes(net)
         self.answers = Answers(self)
         self.icmp = IcmpInput(self)

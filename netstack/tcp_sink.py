@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emu.headers import TCP_ACK
+from emu.headers import PREDICTED_FLAGS, TCP_ACK
 from netstack.tcp_queue import SEQ_MASK
-from netstack.tcp_sock import PREDICTED_FLAGS, TcpSocket
+from netstack.tcp_sock import TcpSocket
 
 if TYPE_CHECKING:
     from cpus.cpu import Cpu
@@ -22,23 +22,54 @@ if TYPE_CHECKING:
 class TcpSink(TcpSocket):
     """Like an application that is always there: nothing waits to be read, and only gaps hold memory."""
 
-    __slots__ = ("_straight",)
     has_reader = False
+    takes_late = True
+
+    __slots__ = ("_counted", "_read_bytes")
 
     def __init__(self, stack: NetStack, flow: Flow, rcvbuf_bytes: int | None = None, rcv_nxt: int = -1) -> None:
+        self._counted = rcv_nxt
+        """`straight` when bytes were last counted; `rcv_nxt` too is as of then."""
         super().__init__(stack, flow, rcvbuf_bytes, rcv_nxt)
         self.rcv_ns += stack.net.costs.skb_free_ns
-        self._straight = rcv_nxt
-        """rcv_nxt while nothing is out of order, finished or closed; else -1."""
+        self.straight = rcv_nxt
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes taken."""
+        return self._read_bytes + self.straight - self._counted if self.straight >= 0 else self._read_bytes
+
+    @read_bytes.setter
+    def read_bytes(self, value: int) -> None:
+        self._read_bytes = value
+
+    def _catch_up(self) -> None:
+        """Count what went straight."""
+        straight = self.straight
+        if straight >= 0:
+            self._read_bytes += straight - self._counted
+            self.rcv_nxt = self.straight = self._counted = straight & SEQ_MASK
+
+    def _go_on(self) -> None:
+        """Let data go straight from here, if it can."""
+        self.straight = self._counted = -1 if self.ofo or self.fin or self.closed else self.rcv_nxt
 
     def deliver(self, stamp_ns: int, sender: Cpu, skb: Skb) -> None:
+        """Decide a post of the clock's one order; late ones made before come first."""
+        late = self.stack.sink_posts
+        if late is not None:
+            late.settle(stamp_ns, sender.rank)
+        self.take(stamp_ns, sender, skb)
+
+    def take(self, stamp_ns: int, sender: Cpu, skb: Skb) -> None:
         """Take the next data in order at once; anything else goes the ordinary way."""
+        self._catch_up()
         seq = skb.seq
-        if seq == self._straight and (skb.hdr.tcp_flags | skb.tcp_flags_merged) & PREDICTED_FLAGS == TCP_ACK:
+        if seq == self.straight and (skb.hdr.tcp_flags | skb.tcp_flags_merged) & PREDICTED_FLAGS == TCP_ACK:
             size = skb.payload_bytes
             if size:
-                self._straight = self.rcv_nxt = (seq + size) & SEQ_MASK
-                self.read_bytes += size
+                self.straight = seq + size
+                self._catch_up()
                 self.ledger.read_frames += skb.frames
                 self._latency_protocol.append(stamp_ns - skb.stage_ns)
                 self._latency_total.append(stamp_ns - skb.arrived_ns)
@@ -46,7 +77,7 @@ class TcpSink(TcpSocket):
         self.copied_seq = self.rcv_nxt
         self.right_edge = (self.rcv_nxt + self._window_bytes) & SEQ_MASK
         super().deliver(stamp_ns, sender, skb)
-        self._straight = -1 if self.ofo or self.fin or self.closed else self.rcv_nxt
+        self._go_on()
         if self.at_end():
             self.close()
 
@@ -55,7 +86,8 @@ class TcpSink(TcpSocket):
 
     def done(self) -> None:
         """Leave the tables."""
-        self._straight = -1
+        self._catch_up()
+        self.straight = -1
         super().done()
 
     def data_ready(self, stamp_ns: int, cpu: Cpu) -> None:

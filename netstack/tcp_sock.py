@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from cpus.process import BLOCK, SYSTEM
 from emu.dropreason import DropReason
-from emu.headers import TCP_ACK, TCP_CWR, TCP_ECE, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG
+from emu.headers import PREDICTED_FLAGS, TCP_ACK, TCP_CWR, TCP_ECE, TCP_RST, TCP_SYN, TCP_URG
 from emu.skb import Skb
 from netstack.tcp_memory import TcpMemory
 from netstack.tcp_queue import SEQ_HALF, SEQ_MASK, Segment, before
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 TCP_SNDBUF_BYTES: Final = 87_040
 """Send buffer of an established connection (tcp_wmem[1] grown at the handshake): a part of the backlog's limit."""
 BACKLOG_EXTRA_BYTES: Final = 64 * 1024
-PREDICTED_FLAGS: Final = 0xFF & ~TCP_PSH
 
 
 class TcpSocket(TcpMemory):

@@ -167,7 +167,7 @@ def strip_vlan(hdr: Headers) -> tuple[Headers, int]:
     """The headers without the outer VLAN tag, and the tag: protocol << 16 | tci."""
     protocol, tci = hdr.vlans[0]
     stripped = copy.copy(hdr)
-    stripped.gro_shape = None
+    stripped.forget()
     stripped.vlans = hdr.vlans[1:]
     stripped.ethertype = stripped.vlans[0][0] if stripped.vlans else hdr.protocol
     stripped.mac = hdr.mac[:12] + stripped.ethertype.to_bytes(2, "big")

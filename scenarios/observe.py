@@ -58,6 +58,7 @@ def snapshot(
     `whole`: with what is long and no view shows, for a document: every socket, every process.
     """
     built.nic.advance(now_ns)
+    built.machine.clock.settle(now_ns)
     machine, scenario = built.machine, built.scenario
     return Snapshot(
         meta=Meta(

@@ -316,7 +316,7 @@ def with_source(hdr: Headers, saddr: bytes) -> Headers:
     new = Headers.__new__(Headers)
     for name in Headers.__slots__:
         setattr(new, name, getattr(hdr, name))
-    new.gro_shape = None
+    new.forget()
     at = hdr.network_offset + (12 if hdr.version == 4 else 8)
     new.template = hdr.template[:at] + saddr + hdr.template[at + len(saddr) :]
     new.saddr = saddr

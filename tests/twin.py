@@ -321,3 +321,4 @@ class TwinMachine(Machine):
         assert isinstance(self.clock, TwinClock)
         stack.tables.established = TwinConnections(self.clock)
         stack.tables.fast = Forgetful()
+        self.clock.late = stack.sink_posts = None
