@@ -40,7 +40,21 @@ def never_merges(sd: Any, held: Any, skb: Any, shape: GroShape) -> int:
     return 0
 
 
-class GroShape:
+class GroFront:
+    """What most packets need to know of their shape: the slots of a base class lie side by side at the front of an object."""
+
+    __slots__ = ("bucket", "held_key", "plain_hash")
+
+    def __init__(self) -> None:
+        self.bucket = 0
+        """Bucket of `held_key`."""
+        self.held_key = b""
+        """`key` behind a raw hash and a stripped tag: those of the last frame, as they seldom change (see `key_for`)."""
+        self.plain_hash: int | None = None
+        """That raw hash (the very object), if packets without a tag are just held when nothing of their flow is; else None."""
+
+
+class GroShape(GroFront):
     """One of these per `Headers` (or, for GRO_DEEP, one per frame)."""
 
     __slots__ = (
@@ -50,10 +64,8 @@ class GroShape:
         "cwr",
         "flush",
         "gso_type",
-        "held_key",
         "held_key_hash",
         "held_key_vlan",
-        "held_plainly",
         "holds",
         "ip_id_rule",
         "ipv6",
@@ -70,6 +82,7 @@ class GroShape:
     )
 
     def __init__(self, kind: int) -> None:
+        super().__init__()
         self.kind = kind
         """GRO_PASS, GRO_LOOK or GRO_DEEP."""
         self.special = kind != GRO_LOOK
@@ -77,12 +90,8 @@ class GroShape:
         self.csum_ok = False
         """The transport checksum holds, or is not wanted (UDP without one)."""
         self.key = b""
-        self.held_key = b""
         self.held_key_hash = -1
         self.held_key_vlan = -1
-        """`held_key` is `key` behind a raw hash and a stripped tag: those of the last frame, as they seldom change (see `key_for`)."""
-        self.held_plainly = False
-        """`holds` and not `special`, known since `key_for` was last called: all that most packets need to know, side by side in memory."""
         self.match = b""
         self.word = 0
         """TCP's 32-bit word of data offset, flags and window, for frag-list GRO, which compares all of it."""
@@ -112,8 +121,13 @@ class GroShape:
 
     def key_for(self, raw_hash: int, vlan_tci: int) -> bytes:
         """`key` behind the raw hash (32 bits) and the stripped tag (-1: none): what a NAPI's held packets are found by (G2)."""
+        if raw_hash == self.held_key_hash and vlan_tci == self.held_key_vlan:
+            if self.plain_hash is not None:
+                self.plain_hash = raw_hash
+            return self.held_key
         self.held_key_hash = raw_hash
         self.held_key_vlan = vlan_tci
-        self.held_plainly = self.holds and not self.special
+        self.bucket = raw_hash & GRO_HASH_BUCKETS - 1
+        self.plain_hash = raw_hash if self.holds and not self.special and vlan_tci < 0 else None
         self.held_key = raw_hash.to_bytes(4, "big") + (vlan_tci + 1).to_bytes(5, "big") + self.key
         return self.held_key

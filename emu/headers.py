@@ -71,7 +71,7 @@ class HeaderMemo:
     """What others have found out about one shape of headers, kept with it. A class of its own, because a base class's slots lie side by
     side at the front of an object: what each packet looks at is then in one or two cache lines."""
 
-    __slots__ = ("gro_shape", "sink")
+    __slots__ = ("gro_shape", "lane", "sink")
 
     def __init__(self) -> None:
         self.forget()
@@ -80,6 +80,8 @@ class HeaderMemo:
         """Nothing is known: of new headers, or of a copy that is about to be changed."""
         self.gro_shape: GroShape | None = None
         """What GRO works out from these headers the first time it sees them."""
+        self.lane: Any = None
+        """What the NIC does with frames that have these headers (a type of a higher floor)."""
         self.sink: Any = None
         """The TCP sink that all sound packets with these headers go to, once they have been looked up (a type of a higher floor)."""
 

@@ -44,13 +44,15 @@ def percentile_bin(bins: Mapping[int, int], percent: float) -> int | None:
 class Histogram:
     """Counts values. `pending` may be appended to directly by a hot loop that calls `fold_if_full` now and then."""
 
-    __slots__ = ("_bins", "_maximum", "_sum", "pending")
+    __slots__ = ("_bins", "_maximum", "_sum", "_top_bin", "pending")
 
     def __init__(self) -> None:
         self.pending: list[int] = []
         self._bins: Counter[int] = Counter()
         self._sum = 0
         self._maximum = 0
+        self._top_bin = 0
+        """Number of the bin that holds the maximum."""
 
     def record(self, value: int) -> None:
         """Count one value, at least 0."""
@@ -68,11 +70,19 @@ class Histogram:
         pending = self.pending
         if pending:
             self._sum += sum(pending)
-            largest = max(pending)
-            if largest > self._maximum:
-                self._maximum = largest
-            self._bins.update(memoryview(array("d", pending)).cast("B").cast("H")[_TOP_WORD::4])
+            bins = self._bins
+            size = len(bins)
+            in_top_bin = bins[self._top_bin]
+            bins.update(array("H", array("d", pending).tobytes())[_TOP_WORD::4])
+            if len(bins) != size or bins[self._top_bin] != in_top_bin:
+                # Only then may one of them be the largest so far.
+                self._raise_maximum(max(pending))
             pending.clear()
+
+    def _raise_maximum(self, value: int) -> None:
+        if value > self._maximum:
+            self._maximum = value
+            self._top_bin = max(self._bins)
 
     @property
     def count(self) -> int:
@@ -109,4 +119,4 @@ class Histogram:
         other.fold()
         self._bins.update(other._bins)
         self._sum += other._sum
-        self._maximum = max(self._maximum, other._maximum)
+        self._raise_maximum(other._maximum)

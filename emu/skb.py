@@ -40,6 +40,22 @@ SPLIT_HEAD_TRUESIZE_BYTES: Final = SKB_TRUESIZE_OVERHEAD_BYTES + 192
 """An skb that holds headers only, its payload in page fragments: 128 bytes and headroom."""
 
 
+class Received:
+    """Where skbs came in; shared by all of a burst."""
+
+    __slots__ = ("cpu", "dev", "queue")
+
+    def __init__(self, dev: Any, queue: int = 0, cpu: int = 0) -> None:
+        self.dev = dev
+        """The NetDevice (a type of a higher floor)."""
+        self.queue = queue
+        self.cpu = cpu
+        """Index of the CPU that polled."""
+
+
+NOWHERE: Final = Received(None)
+
+
 class Skb(Struct, gc=False, eq=False, dict=False):
     """A packet. `len_bytes` is the kernel's skb->len after eth_type_trans: from the network header (or VLAN tag) to the end.
 
@@ -64,9 +80,8 @@ class Skb(Struct, gc=False, eq=False, dict=False):
     ip_summed: int = CHECKSUM_NONE
     truesize_bytes: int = BUILD_SKB_TRUESIZE_BYTES
     pkt_type: int = PACKET_HOST
-    dev: Any = None
-    """The NetDevice it came in on (a type of a higher floor)."""
-    rx_queue: int = 0
+    received: Received = NOWHERE
+    """Where it came in: see `dev`, `rx_queue` and `alloc_cpu`."""
     vlan_tci: int = -1
     """Tag stripped by the NIC: protocol << 16 | tci; -1 without."""
     head_frag: bool = True
@@ -78,7 +93,6 @@ class Skb(Struct, gc=False, eq=False, dict=False):
     rps_table: Any = None
     """Flow table whose entry `rps_slot` is to learn the backlog tail (B5); set between steering and enqueue."""
     rps_slot: int = 0
-    alloc_cpu: int = 0
     frames: int = 1
     """Wire frames in this skb: more than 1 after GRO merged."""
     stage_ns: int = 0
@@ -108,3 +122,18 @@ class Skb(Struct, gc=False, eq=False, dict=False):
     """FIN and PSH, ORed in by merged segments (G15)."""
     segments: list[Skb] | None = None
     """The skbs merged behind this one, in order of sequence."""
+
+    @property
+    def dev(self) -> Any:
+        """The NetDevice it came in on."""
+        return self.received.dev
+
+    @property
+    def rx_queue(self) -> int:
+        """Receive queue it came in on."""
+        return self.received.queue
+
+    @property
+    def alloc_cpu(self) -> int:
+        """CPU whose driver allocated it."""
+        return self.received.cpu

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from emu.dropreason import DropReason
 from emu.headers import ETH_HLEN, IPPROTO_AH, IPPROTO_FRAGMENT, IPPROTO_UDP, HeaderTable, ones_complement_sum
-from emu.skb import Skb
+from emu.skb import Received, Skb
 from netstack.route import LOCAL
 
 if TYPE_CHECKING:
@@ -258,9 +258,7 @@ class Fragments:
             frame.data,
             wire_bytes - max(network, ETH_HLEN),
         )
-        whole.dev = last_seen.dev
-        whole.rx_queue = first.rx_queue
-        whole.alloc_cpu = first.alloc_cpu
+        whole.received = Received(last_seen.dev, first.rx_queue, first.alloc_cpu)
         whole.stage_ns = last_seen.stage_ns
         whole.pkt_type = first.pkt_type
         whole.hash = first.hash

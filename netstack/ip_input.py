@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from emu.dropreason import DropReason
-from emu.headers import IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP
+from emu.headers import ETH_P_IP, IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP
 from emu.skb import PACKET_HOST, PACKET_OTHERHOST, Skb
 from netstack.ip_options import BAD, SOURCE_ROUTED, compile_options
-from netstack.list_path import Straight, rcv_list
+from netstack.list_path import Straight, rcv_list, rcv_plain_lists
 from netstack.route import BROADCAST, LOCAL, MARTIAN, MULTICAST, UNREACHABLE
 from netstack.sock import checksum_ns, summed_bytes
 
@@ -61,6 +61,14 @@ class IpInput:
         self._count(
             rcv_list(sd, skbs, self._ip_rcv_ns, self._fast, self._rcv, self._net.clock, self._sinks(), waits, lead_ns)
         )
+
+    def ip_plain_rcv(self, sd: SoftnetData, skbs: list[Skb], sizes: list[int], lead_ns: int, waits: list[int]) -> bool:
+        """Whole lists of data for sinks (`PacketType.plain_func`)."""
+        straight = rcv_plain_lists(sd, skbs, sizes, ETH_P_IP, self._ip_rcv_ns, self._sinks(), lead_ns, waits)
+        if straight is None:
+            return False
+        self._count(straight)
+        return True
 
     def _sinks(self) -> SinkPosts | None:
         """Where data for sinks may be posted late; None where somebody looks at each packet."""

@@ -131,5 +131,42 @@ def _to_sinks(
     last_ns = first_ns + step_ns * (count - 1)
     cpu.local_now_ns = cpu.last_post_ns = last_ns
     sinks.post(cpu, range(first_ns, last_ns + 1, step_ns), stages, to, skbs)
+    return _sum(skbs)
+
+
+def rcv_plain_lists(
+    sd: SoftnetData,
+    skbs: list[Skb],
+    sizes: list[int],
+    ethertype: int,
+    rcv_ns: int,
+    sinks: SinkPosts | None,
+    lead_ns: int,
+    waits: list[int],
+) -> Straight | None:
+    """`PacketType.plain_func`: lists of data for sinks, one after the other, in one go. None: that they are not, or not all."""
+    cpu = sd.cpu
+    to = [skb.hdr.sink for skb in skbs]
+    if sinks is None or None in to or [sink for sink in to if sink.poster is not cpu or sink.ethertype != ethertype]:
+        return None
+    sink_ns = to[0].rcv_ns
+    now_ns = cpu.local_now_ns
+    starts: list[int] = []
+    stages: list[int] = []
+    stamps: list[int] = []
+    for size in sizes:
+        starts += repeat(now_ns, size)
+        now_ns += lead_ns * size
+        stages += repeat(now_ns, size)
+        now_ns += rcv_ns * size
+        stamps += range(now_ns + sink_ns, now_ns + sink_ns * size + 1, sink_ns)
+        now_ns += sink_ns * size
+    waits.extend(map(sub, starts, [skb.rx_ns for skb in skbs]))
+    cpu.local_now_ns = cpu.last_post_ns = now_ns
+    sinks.post(cpu, stamps, stages, to, skbs)
+    return _sum(skbs)
+
+
+def _sum(skbs: list[Skb]) -> Straight:
     merged = [skb.gso_segs - 1 for skb in skbs if skb.gso_segs > 1]
-    return Straight(count, sum([skb.len_bytes for skb in skbs]), sum(merged), count)
+    return Straight(len(skbs), sum([skb.len_bytes for skb in skbs]), sum(merged), len(skbs))

@@ -126,7 +126,8 @@ class SocketTables:
         if len(table) >= FAST_LIMIT:
             self.flush()
         table[hdr] = sock
-        if sock.takes_late and table is self.fast and hdr.tcp_flags & PREDICTED_FLAGS == TCP_ACK:
+        plain = table is self.fast and hdr.tcp_flags & PREDICTED_FLAGS == TCP_ACK and hdr.ethertype == hdr.protocol
+        if plain and sock.takes_late:
             hdr.sink = sock
         if sock.in_segs:
             sock.cached.append(hdr)

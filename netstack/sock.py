@@ -35,9 +35,11 @@ def so_rcvbuf(value_bytes: int, rmem_max_bytes: int) -> int:
 class SocketFront:
     """What each packet looks at: the slots of a base class lie side by side at the front of an object, in one cache line."""
 
-    __slots__ = ("gro", "poster", "rcv_ns", "straight")
+    __slots__ = ("ethertype", "gro", "poster", "rcv_ns", "straight")
 
     def __init__(self) -> None:
+        self.ethertype = 0
+        """Sinks: of the packets they get."""
         self.gro = True
         """Merged packets are taken whole: TCP always, UDP if UDP_GRO is set."""
         self.poster: Cpu | None = None

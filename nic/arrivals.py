@@ -19,7 +19,7 @@ from nic.ring import RX_BUFFER_1536_BYTES, RX_BUFFER_3072_BYTES, RxRing
 if TYPE_CHECKING:
     from emu.ledger import Ledger
     from emu.trace import PacketTrace
-    from nic.steering import Steering
+    from nic.steering import Steering, Verdict
     from nic.wire import Wire
     from softirq.device import NetDevice
 
@@ -35,6 +35,21 @@ MIN_CHUNK_NS: Final = 1_000
 CHUNK_FRAMES: Final = 512
 """A chunk with more frames halves the next one, one with less than an eighth doubles it."""
 PLAIN_LIMIT: Final = 1 << 16
+
+
+class Lane:
+    """Where frames with the same headers and nothing odd go, and what the device says of them; kept with the headers."""
+
+    __slots__ = ("append", "arrivals", "hash", "hash_kind", "ip_summed")
+
+    def __init__(self, arrivals: Arrivals, append: Callable[[Skb], None], verdict: Verdict) -> None:
+        self.append = append
+        """Of the ring's list."""
+        self.arrivals = arrivals
+        """Whose lane it is: machines may share headers."""
+        self.hash = verdict.hash
+        self.hash_kind = verdict.hash_kind
+        self.ip_summed = verdict.ip_summed
 
 
 class Arrivals:
@@ -68,8 +83,8 @@ class Arrivals:
         """Frames the MAC filter refused."""
         self.chunk_ns = FIRST_CHUNK_NS
         self._frame_bytes_max = FRAME_BYTES_MAX_STANDARD
-        self._plain: dict[Headers, tuple[Callable[[Skb], None], int, int, int]] = {}
-        """Headers of frames with nothing odd -> (append to the ring's list, hash, its kind, checksum state)."""
+        self._plain: set[Headers] = set()
+        """Headers that have a lane here."""
         self._appends = [ring.frames.append for ring in rings]
         """One bound method a ring, shared by all headers that go there."""
         self._refused: list[tuple[Skb, DropReason]] = []
@@ -105,15 +120,16 @@ class Arrivals:
         return next_ns - 1 if self.generated_ns < next_ns < NEVER else max(self.generated_ns, next_ns)
 
     def _steer(self, frames: list[Skb]) -> None:
-        plain = self._plain.get
         limit = self._frame_bytes_max
         for skb in frames:
-            known = plain(skb.hdr)
-            if known is None or skb.wire_bytes > limit or skb.__class__ is not Skb:
+            lane = skb.hdr.lane
+            if lane is None or lane.arrivals is not self or skb.wire_bytes > limit or type(skb) is not Skb:
                 self._steer_slowly(skb)
                 continue
-            append, skb.hash, skb.hash_kind, skb.ip_summed = known
-            append(skb)
+            skb.hash = lane.hash
+            skb.hash_kind = lane.hash_kind
+            skb.ip_summed = lane.ip_summed
+            lane.append(skb)
 
     def _steer_slowly(self, skb: Skb) -> None:
         """A frame that is odd, damaged, or the first of its kind."""
@@ -137,8 +153,9 @@ class Arrivals:
             self._steering.apply_odd(skb, verdict)
         else:
             if len(self._plain) >= PLAIN_LIMIT:
-                self._plain.clear()
-            self._plain[hdr] = (self._appends[ring.index], verdict.hash, verdict.hash_kind, verdict.ip_summed)
+                self._forget_lanes()
+            self._plain.add(hdr)
+            hdr.lane = Lane(self, self._appends[ring.index], verdict)
         ring.frames.append(skb)
 
     def settle_refused(self, until_ns: int) -> None:
@@ -174,7 +191,7 @@ class Arrivals:
     def steer_anew(self, rings: list[RxRing]) -> None:
         """Settings have changed: decide again on all frames that have not arrived. They go to `rings` from now on."""
         self._steering.forget()
-        self._plain.clear()
+        self._forget_lanes()
         frames = self._withdraw(-1)
         self._rings = rings
         self._appends = [ring.frames.append for ring in rings]
@@ -196,6 +213,11 @@ class Arrivals:
         for skb in frames:
             self._steering.undo_odd(skb)
         return frames
+
+    def _forget_lanes(self) -> None:
+        for hdr in self._plain:
+            hdr.lane = None
+        self._plain.clear()
 
     def _use_mtu(self) -> None:
         if self._dev.mtu <= MTU_STANDARD_MAX:

@@ -25,7 +25,7 @@ from emu.headers import (
     Frame,
     HeaderTable,
 )
-from emu.skb import CHECKSUM_NONE, HASH_L4, HASH_NONE, Skb
+from emu.skb import CHECKSUM_NONE, HASH_L4, HASH_NONE, Received, Skb
 from nic.steering import packet_type
 from softirq.completion import napi_complete_done
 from softirq.device import NetDevice
@@ -135,10 +135,8 @@ class HandDevice:
             frame.data,
             wire_bytes - ETH_HLEN,
         )
-        skb.dev = self.dev
-        skb.rx_queue = queue
+        skb.received = Received(self.dev, queue, cpu.index)
         skb.rx_ns = at_ns
-        skb.alloc_cpu = cpu.index
         skb.pkt_type = packet_type(frame.hdr, self.dev.address)
         skb.ip_summed = layout.ip_summed
         skb.head_frag = not layout.kmalloc

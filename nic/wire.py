@@ -43,6 +43,8 @@ class Wire:
         self.generated_frames = 0
         self._first_number = first_number
         self._given_until_ns = -1
+        self._changed = len(sources) != 1
+        """There is more than one source, or there were others before."""
         self._given: list[tuple[int, list[tuple[int, list[int]]]]] = []
         """Of several sources, what nobody may have seen yet: (end of a chunk, [(source, times of its frames)])."""
 
@@ -69,9 +71,11 @@ class Wire:
             # Stable: equal times stay in the order of the sources.
             frames.sort(key=_arrived_ns)
         number = self._first_number + self.generated_frames
-        for skb in frames:
-            skb.number = number
-            number += 1
+        # A source that is alone from beginning to end may have numbered its frames itself: then the last one's number says so.
+        if self._changed or (frames and frames[-1].number != number + len(frames) - 1):
+            for skb in frames:
+                skb.number = number
+                number += 1
         self.generated_frames += len(frames)
         assert not frames or (frames[0].arrived_ns > self._given_until_ns and frames[-1].arrived_ns <= until_ns), (
             f"a source gave a frame outside ({self._given_until_ns}, {until_ns}] ns"
@@ -98,6 +102,7 @@ class Wire:
                 assert skb.arrived_ns == at_ns, f"frame {skb.number} was given for another time than {at_ns} ns"
                 shares[index].append(skb)
         self.sources = change(shares)
+        self._changed = True
         self._given.clear()
         self.generated_frames -= len(back)
         self._given_until_ns = min(self._given_until_ns, from_ns)

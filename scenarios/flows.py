@@ -44,22 +44,6 @@ Endpoint = tuple[str, int]
 """(address, port)."""
 
 
-class Flow:
-    """One direction of one conversation. The counters are of the next frame."""
-
-    __slots__ = ("hdr", "header_bytes", "ip_id", "psh_hdr", "seq")
-
-    def __init__(self, hdr: Headers, psh_hdr: Headers, ip_id: int, seq: int) -> None:
-        self.hdr = hdr
-        self.psh_hdr = psh_hdr
-        """The same with PSH set, for the last segment of a train; `hdr` itself for UDP."""
-        self.header_bytes = hdr.header_bytes
-        self.ip_id = ip_id
-        """0 and unused for IPv6."""
-        self.seq = seq
-        """0 and unused for UDP."""
-
-
 class FlowSet:
     """`count` flows of one protocol and one IP version, and how often each is chosen.
 
@@ -69,6 +53,8 @@ class FlowSet:
 
     `zipf` is the exponent s of the shares 1 / rank**s (flow 0 is the largest); None or 0 makes all equal. `rng` is drawn
     from for the first IP ids and sequence numbers only. `where` names the setting in errors.
+
+    What belongs to flow i is in place i of `hdrs`, `psh_hdrs`, `ip_ids` and `seqs`: side by side in memory, and no object a flow.
 
     Raises ConfigError for a wrong setting.
     """
@@ -114,7 +100,13 @@ class FlowSet:
         self.protocol = number
         self.version = first.version
         self.is_tcp = number == IPPROTO_TCP
-        self.flows: list[Flow] = []
+        self.hdrs: list[Headers] = []
+        self.psh_hdrs: list[Headers] = []
+        """The same with PSH set, for the last segment of a train; as `hdrs` for UDP."""
+        self.ip_ids: list[int] = []
+        """IP id of the next frame; 0 and unused for IPv6."""
+        self.seqs: list[int] = []
+        """Sequence number of the next frame; 0 and unused for UDP."""
         self.header_bytes = 0
         """Ethernet to transport header: the length of a frame without payload."""
         options = TCP_TIMESTAMPS if tcp_timestamps and self.is_tcp else b""
@@ -131,10 +123,11 @@ class FlowSet:
                 psh_hdr = make_headers(
                     table, mac, saddr, daddr.packed, number, sport, dport, TCP_ACK | TCP_PSH, options
                 )
-            ip_id = rng.getrandbits(16) if self.version == 4 else 0
-            seq = rng.getrandbits(32) if self.is_tcp else 0
-            self.flows.append(Flow(hdr, psh_hdr, ip_id, seq))
-        self.header_bytes = self.flows[0].header_bytes
+            self.hdrs.append(hdr)
+            self.psh_hdrs.append(psh_hdr)
+            self.ip_ids.append(rng.getrandbits(16) if self.version == 4 else 0)
+            self.seqs.append(rng.getrandbits(32) if self.is_tcp else 0)
+        self.header_bytes = self.hdrs[0].header_bytes
         self.cumulative: list[float] | None = None
         """Sums of the shares, the last is 1; None when all are equal."""
         if zipf:
@@ -142,23 +135,42 @@ class FlowSet:
             self.cumulative = [value / sums[-1] for value in sums]
             self.cumulative[-1] = 1.0
 
-    def choose(self, rng: random.Random, count: int) -> list[Flow]:
+    def __len__(self) -> int:
+        return len(self.hdrs)
+
+    def choose(self, rng: random.Random, count: int) -> list[int]:
         """`count` flows in the order of their frames, each drawn with the flow's share. One draw a frame, whatever `count`."""
-        flows = self.flows
-        size = len(flows)
+        size = len(self.hdrs)
         if size == 1:
-            return flows * count
+            return [0] * count
         draw = rng.random
         cumulative = self.cumulative
         if cumulative is None:
-            return [flows[int(draw() * size)] for _ in range(count)]
-        return [flows[bisect_right(cumulative, draw())] for _ in range(count)]
+            return [int(draw() * size) for _ in range(count)]
+        return [bisect_right(cumulative, draw()) for _ in range(count)]
+
+    def take(self, flows: Sequence[int], payloads: Sequence[int]) -> tuple[list[int], list[int]]:
+        """IP ids and sequence numbers of the next frames of these flows, with so many bytes each."""
+        ip_ids, seqs = self.ip_ids, self.seqs
+        id_mask = 0xFFFF if self.version == 4 else 0
+        seq_mask = 0xFFFFFFFF if self.is_tcp else 0
+        taken_ids: list[int] = []
+        taken_seqs: list[int] = []
+        take_id, take_seq = taken_ids.append, taken_seqs.append
+        for flow, payload in zip(flows, payloads, strict=True):
+            ip_id = ip_ids[flow]
+            take_id(ip_id)
+            ip_ids[flow] = ip_id + 1 & id_mask
+            seq = seqs[flow]
+            take_seq(seq)
+            seqs[flow] = seq + payload & seq_mask
+        return taken_ids, taken_seqs
 
     def shares(self) -> list[float]:
         """Each flow's part of all frames; they add up to 1."""
         cumulative = self.cumulative
         if cumulative is None:
-            return [1 / len(self.flows)] * len(self.flows)
+            return [1 / len(self)] * len(self)
         return [high - low for low, high in zip([0.0, *cumulative], cumulative, strict=False)]
 
 

@@ -13,6 +13,7 @@ import random
 from bisect import bisect_right
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import repeat
 from operator import attrgetter
 from typing import Final, Protocol
 
@@ -43,7 +44,10 @@ class Source(Protocol):
     """Frames in the order of their arrival, each with the time at which its last bit was on the wire."""
 
     def fill(self, until_ns: int) -> list[Skb]:
-        """All frames with `arrived_ns <= until_ns` that were not handed out yet, in order. Their `number` is 0: the wire numbers."""
+        """All frames with `arrived_ns <= until_ns` that were not handed out yet, in order.
+
+        Their `number` counts from 0 or is 0: the wire numbers those of several sources, or of one that does not.
+        """
 
     def next_ns(self) -> int:
         """Arrival of the first frame not handed out yet; NEVER when there is none."""
@@ -140,7 +144,9 @@ class SyntheticSource(BlockSource):
 
     __slots__ = (
         "_flows",
-        "_line_free",
+        "_line_free_ns",
+        "_line_rest",
+        "_made",
         "_per_byte",
         "_rng",
         "_sizes",
@@ -182,90 +188,69 @@ class SyntheticSource(BlockSource):
         self._rng = rng
         self._start_ns = start_ns
         self._per_byte = line_time_per_byte(line_gbps, where)
-        self._line_free = LINE_IDLE_NS << LINE_SHIFT
-        """When the frame before was through, in 2**-20 ns."""
+        self._line_free_ns = LINE_IDLE_NS
+        self._line_rest = 0
+        """When the frame before was through: whole ns, and the rest in 2**-20 ns."""
+        self._made = 0
+        """Frames made so far: the next one's number."""
         self._train = train_frames
         self._train_psh = train_psh and flows.is_tcp
         self._begin()
 
     def _make(self) -> list[Skb]:
-        return self._singles() if self._train == 1 else self._trains()
-
-    def _singles(self) -> list[Skb]:
-        flows = self._flows
-        start = self._start_ns
-        tcp = flows.is_tcp
-        ids = flows.version == 4
-        per_byte, free = self._per_byte, self._line_free
+        flows, train = self._flows, self._train
+        trains = max(BLOCK_FRAMES // train, 1)
+        wires = self._sizes.wire_bytes(trains * train)
+        times = self._timing.times(trains)
+        if self._start_ns:
+            start = self._start_ns
+            times = [start + at for at in times]
+        chosen = flows.choose(self._rng, trains)
+        hdrs = list(map(flows.hdrs.__getitem__, chosen))
+        if train > 1:
+            times = [at for at in times for _ in range(train)]
+            hdrs = [hdr for hdr in hdrs for _ in range(train)]
+            if self._train_psh:
+                hdrs[train - 1 :: train] = map(flows.psh_hdrs.__getitem__, chosen)
+            chosen = [flow for flow in chosen for _ in range(train)]
+        if self._per_byte:
+            times = self._on_line(times, wires)
         header = flows.header_bytes
-        out: list[Skb] = []
-        append = out.append
-        make = Skb
-        ip_id = seq = 0
-        wires = self._sizes.wire_bytes(BLOCK_FRAMES)
-        last_wire = payload = on_line = length = -1
-        for at, wire, flow in zip(
-            self._timing.times(BLOCK_FRAMES), wires, flows.choose(self._rng, BLOCK_FRAMES), strict=True
-        ):
+        payloads = [wire - header for wire in wires]
+        ip_ids, seqs = flows.take(chosen, payloads)
+        lengths = [wire - ETH_HLEN for wire in wires]
+        numbers = range(self._made, self._made + len(wires))
+        self._made = numbers.stop
+        return list(map(Skb, hdrs, numbers, wires, payloads, ip_ids, seqs, times, repeat(None), lengths))
+
+    def _on_line(self, times: list[int], wires: list[int]) -> list[int]:
+        """When frames that are to be sent at `times` are through: each as soon after the one before as the line lets it."""
+        per_byte, free_ns, rest = self._per_byte, self._line_free_ns, self._line_rest
+        through: list[int] = []
+        append = through.append
+        last_wire = whole_ns = part = 0
+        idle_ns = -(-(max(wires) + LINE_OVERHEAD_BYTES) * per_byte >> LINE_SHIFT)
+        for at, wire in zip(times, wires, strict=True):
+            if at - free_ns > idle_ns:
+                # Most find the line idle: even the longest would not have to wait.
+                append(at)
+                free_ns = at
+                rest = 0
+                continue
             if wire != last_wire:
                 last_wire = wire
-                payload = wire - header
-                length = wire - ETH_HLEN
-                on_line = (wire + LINE_OVERHEAD_BYTES) * per_byte
-            at += start
-            if per_byte:
-                free += on_line
-                if free < at << LINE_SHIFT:
-                    free = at << LINE_SHIFT
-                else:
-                    at = free >> LINE_SHIFT
-            if ids:
-                ip_id = flow.ip_id
-                flow.ip_id = (ip_id + 1) & 0xFFFF
-            if tcp:
-                seq = flow.seq
-                flow.seq = (seq + payload) & 0xFFFFFFFF
-            append(make(flow.hdr, 0, wire, payload, ip_id, seq, at, None, length))
-        self._line_free = free
-        return out
-
-    def _trains(self) -> list[Skb]:
-        flows = self._flows
-        start = self._start_ns
-        tcp = flows.is_tcp
-        ids = flows.version == 4
-        per_byte, free = self._per_byte, self._line_free
-        header = flows.header_bytes
-        train, psh = self._train, self._train_psh
-        last = train - 1
-        count = max(BLOCK_FRAMES // train, 1)
-        sizes = iter(self._sizes.wire_bytes(count * train))
-        out: list[Skb] = []
-        append = out.append
-        ip_id = seq = 0
-        for at, flow in zip(self._timing.times(count), flows.choose(self._rng, count), strict=True):
-            at += start
-            hdr = flow.hdr
-            for car in range(train):
-                wire = next(sizes)
-                free += (wire + LINE_OVERHEAD_BYTES) * per_byte
-                asked = at << LINE_SHIFT
-                if free < asked:
-                    free = asked
-                else:
-                    at = free >> LINE_SHIFT
-                payload = wire - header
-                if ids:
-                    ip_id = flow.ip_id
-                    flow.ip_id = (ip_id + 1) & 0xFFFF
-                if tcp:
-                    seq = flow.seq
-                    flow.seq = (seq + payload) & 0xFFFFFFFF
-                if psh and car == last:
-                    hdr = flow.psh_hdr
-                append(Skb(hdr, 0, wire, payload, ip_id, seq, at, None, wire - ETH_HLEN))
-        self._line_free = free
-        return out
+                whole_ns, part = divmod((wire + LINE_OVERHEAD_BYTES) * per_byte, 1 << LINE_SHIFT)
+            free_ns += whole_ns
+            rest += part
+            if rest > LINE_MASK:
+                rest &= LINE_MASK
+                free_ns += 1
+            if free_ns < at:
+                free_ns = at
+                rest = 0
+            append(free_ns)
+        self._line_free_ns, self._line_rest = free_ns, rest
+        return through
 
 
 class MergedSource(BlockSource):

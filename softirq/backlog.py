@@ -45,6 +45,18 @@ class Backlog(Napi):
         net = sd.net
         queue = self.input_pkt_queue
         qlen = len(queue)
+        if (
+            qlen
+            and qlen < net.settings.netdev_max_backlog >> 1
+            and skb.rps_table is None
+            and sd.cpu.online
+            and skb.received.dev.running
+        ):
+            # One more, far from any limit: what most find.
+            skb.stage_ns = stamp_ns
+            queue.append(skb)
+            self.input_queue_tail += 1
+            return
         dev = skb.dev
         if not sd.cpu.online:
             sd.dropped += 1
@@ -223,15 +235,18 @@ def _process_plainly(sd: SoftnetData, quota: int, dequeue_ns: int, waits: list[i
     ptype = net.ptypes.get(first)
     if ptype is None or ptype.queue_func is None or net.taps:
         return 0
-    run = list(islice(process_queue, count))
+    run = list(process_queue) if count == len(process_queue) else list(islice(process_queue, count))
     if [skb for skb in run if skb.vlan_tci >= 0 or skb.hdr.ethertype != first]:
         return 0
     if sd.several_nodes:
         softnet, node = net.softnet, sd.cpu.node
         if [skb for skb in run if softnet[skb.alloc_cpu].cpu.node != node]:
             return 0
-    for _ in range(count):
-        process_queue.popleft()
+    if count == len(process_queue):
+        process_queue.clear()
+    else:
+        for _ in range(count):
+            process_queue.popleft()
     sd.input_queue_head += count
     sd.processed += count
     ptype.queue_func(sd, run, dequeue_ns + net.costs.deliver_skb_ns, waits)

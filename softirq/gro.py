@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 from emu.gro_shape import GRO_DEEP, GRO_HASH_BUCKETS, GRO_PASS, GroShape
 from emu.headers import ETH_HLEN
-from emu.skb import CHECKSUM_NONE, CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, Skb
+from emu.skb import CHECKSUM_NONE, CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, Received, Skb
 from softirq.gro_merge import MERGE_CHAINED, MERGE_FINISH, MERGE_FREED, MERGE_HOLD, GroHeld, skb_gro_receive
-from softirq.receive import netif_receive_skb_list_internal
+from softirq.receive import netif_receive_plain_lists, netif_receive_skb_list_internal
 
 if TYPE_CHECKING:
     from emu.headers import Headers
@@ -93,6 +93,7 @@ class PacketOffload:
 
 def napi_gro_receive(sd: SoftnetData, napi: Napi, skb: Skb) -> GroResult:
     """Take one packet from the driver: merge it, hold it or let it pass. May deliver rx_list before it returns (G5)."""
+    napi.plain = False
     dev = napi.dev
     if not dev.gro:
         return _normal(sd, napi, skb)
@@ -118,11 +119,7 @@ def napi_gro_receive(sd: SoftnetData, napi: Napi, skb: Skb) -> GroResult:
         return _normal(sd, napi, skb)
 
     number = skb.hash
-    vlan_tci = skb.vlan_tci
-    if shape.held_key_hash == number and shape.held_key_vlan == vlan_tci:
-        key = shape.held_key
-    else:
-        key = shape.key_for(number, vlan_tci)
+    key = shape.key_for(number, skb.vlan_tci)
     bucket = napi.gro_hash[number & _BUCKET_MASK]
     if key in bucket:
         held = bucket[key]
@@ -165,16 +162,7 @@ def napi_gro_receive(sd: SoftnetData, napi: Napi, skb: Skb) -> GroResult:
 
     skb.gro_age_ns = now_ns
     if len(bucket) >= MAX_GRO_SKBS:
-        oldest_key = next(iter(bucket))
-        oldest = bucket.pop(oldest_key)
-        bucket[key] = skb
-        if isinstance(oldest, GroHeld):
-            napi_gro_complete(sd, napi, oldest)
-        else:
-            napi.rx_list.append(oldest)
-            napi.rx_count = count = napi.rx_count + 1
-            if count >= net.settings.gro_normal_batch:
-                gro_normal_list(sd, napi)
+        _replace_oldest(sd, napi, bucket, key, skb)
     else:
         bucket[key] = skb
         napi.gro_held += 1
@@ -190,38 +178,67 @@ def napi_gro_receive_burst(sd: SoftnetData, napi: Napi, skbs: list[Skb], queue: 
     gro_receive_ns = sd.net.costs.gro_receive_ns
     waits = sd.net.latencies.ring.pending
     dev = napi.dev
-    index = cpu.index
+    received = Received(dev, queue, cpu.index)
     trace = sd.net.trace
     receive = napi_gro_receive if trace is None else trace.napi_gro_receive
     plain = dev.gro and not dev.rx_gro_list and trace is None
     buckets = napi.gro_hash
+    if not napi.gro_held and not napi.rx_list:
+        napi.plain = plain
     now_ns = cpu.local_now_ns
     held = 0
     for skb in skbs:
         skb.rx_ns = now_ns
         waits.append(now_ns - skb.arrived_ns)
-        skb.dev = dev
-        skb.alloc_cpu = index
-        skb.rx_queue = queue
+        skb.received = received
         now_ns += driver_rx_ns
         shape = skb.hdr.gro_shape
-        if plain and shape is not None and shape.held_plainly and skb.ip_summed == CHECKSUM_UNNECESSARY:
-            number = skb.hash
-            if shape.held_key_hash == number and shape.held_key_vlan == skb.vlan_tci:
-                key = shape.held_key
-                bucket = buckets[number & _BUCKET_MASK]
-                if key not in bucket and len(bucket) < MAX_GRO_SKBS and skb.payload_bytes > 0:
+        is_plain = False
+        if (
+            plain
+            and shape is not None
+            and shape.plain_hash is skb.hash
+            and skb.ip_summed == CHECKSUM_UNNECESSARY
+            and skb.vlan_tci < 0
+            and skb.payload_bytes > 0
+            and not skb.pkt_type
+        ):
+            is_plain = True
+            key = shape.held_key
+            bucket = buckets[shape.bucket]
+            if len(bucket) < MAX_GRO_SKBS:
+                if bucket.setdefault(key, skb) is skb:
                     skb.gro_age_ns = now_ns = now_ns + gro_receive_ns
-                    bucket[key] = skb
                     held += 1
                     continue
+            elif key not in bucket:
+                skb.gro_age_ns = cpu.local_now_ns = now_ns + gro_receive_ns
+                _replace_oldest(sd, napi, bucket, key, skb)
+                now_ns = cpu.local_now_ns
+                continue
         napi.gro_held += held
         held = 0
         cpu.local_now_ns = now_ns
+        was_plain = napi.plain
         receive(sd, napi, skb)
+        if is_plain:
+            napi.plain = was_plain
         now_ns = cpu.local_now_ns
     napi.gro_held += held
     cpu.local_now_ns = now_ns
+
+
+def _replace_oldest(sd: SoftnetData, napi: Napi, bucket: dict[bytes, Skb | GroHeld], key: bytes, skb: Skb) -> None:
+    """Hold `skb` in a full bucket, and let the oldest one there go (G3)."""
+    oldest = bucket.pop(next(iter(bucket)))
+    bucket[key] = skb
+    if isinstance(oldest, GroHeld):
+        napi_gro_complete(sd, napi, oldest)
+    else:
+        napi.rx_list.append(oldest)
+        napi.rx_count = count = napi.rx_count + 1
+        if count >= sd.net.settings.gro_normal_batch:
+            gro_normal_list(sd, napi)
 
 
 def _special(sd: SoftnetData, napi: Napi, skb: Skb) -> GroShape | None:
@@ -284,25 +301,40 @@ def gro_normal_one(sd: SoftnetData, napi: Napi, skb: Skb, segs: int) -> None:
 def gro_normal_list(sd: SoftnetData, napi: Napi) -> None:
     """Deliver rx_list to this CPU's steering and demux."""
     skbs = napi.rx_list
-    if not skbs:
-        return
-    napi.rx_list = []
-    napi.rx_count = 0
+    if skbs:
+        napi.rx_list = []
+        napi.rx_count = 0
+        _deliver(sd, napi, skbs, [len(skbs)])
+
+
+def _deliver(sd: SoftnetData, napi: Napi, skbs: list[Skb], sizes: list[int]) -> None:
+    """Deliver `skbs` as lists of these sizes, one after the other."""
+    net = sd.net
     napi.delivered_skbs += len(skbs)
-    now_ns = sd.cpu.local_now_ns
-    sd.net.latencies.gro.pending.extend([now_ns - skb.rx_ns for skb in skbs])
-    trace = sd.net.trace
-    if trace is None:
-        netif_receive_skb_list_internal(sd, skbs)
-    else:
-        trace.netif_receive_skb_list_internal(sd, skbs)
+    waits = net.latencies.gro.pending
+    if napi.plain and netif_receive_plain_lists(sd, skbs, sizes, waits):
+        return
+    trace = net.trace
+    receive = netif_receive_skb_list_internal if trace is None else trace.netif_receive_skb_list_internal
+    first = 0
+    for size in sizes:
+        part = skbs[first : first + size]
+        first += size
+        now_ns = sd.cpu.local_now_ns
+        waits.extend([now_ns - skb.rx_ns for skb in part])
+        receive(sd, part)
 
 
 def napi_gro_complete(sd: SoftnetData, napi: Napi, held: Skb | GroHeld) -> None:
     """Let a packet go that is held no longer: describe what was merged (G18) and put it on rx_list."""
-    if not isinstance(held, GroHeld):
+    if isinstance(held, GroHeld):
+        gro_normal_one(sd, napi, _finished(sd, held), held.frames)
+    else:
         gro_normal_one(sd, napi, held, 1)
-        return
+
+
+def _finished(sd: SoftnetData, held: GroHeld) -> Skb:
+    """The packet that was merged, described (G18)."""
     skb = held.finish()
     frames = held.frames
     if frames > 1:
@@ -329,7 +361,7 @@ def napi_gro_complete(sd: SoftnetData, napi: Napi, held: Skb | GroHeld) -> None:
             # BIG TCP: the length goes into a hop-by-hop option of 8 bytes.
             if skb.len_bytes - (skb.hdr.network_offset - ETH_HLEN) - IPV6_HEADER_BYTES > IPV6_MAXPLEN:
                 skb.len_bytes += GRO_JUMBO_BYTES
-    gro_normal_one(sd, napi, skb, frames)
+    return skb
 
 
 def napi_gro_flush(sd: SoftnetData, napi: Napi, flush_old: bool) -> None:
@@ -342,26 +374,38 @@ def napi_gro_flush(sd: SoftnetData, napi: Napi, flush_old: bool) -> None:
     batch = sd.net.settings.gro_normal_batch
     rx_list = napi.rx_list
     count = napi.rx_count
+    sizes: list[int] = []
+    """Of the lists of which each fills a batch; they are the beginning of rx_list."""
+    end = 0
     for bucket in napi.gro_hash:
         if not bucket:
             continue
-        waiting = list(bucket.values())
+        if count >= batch or GroHeld in map(type, bucket.values()):
+            for held in bucket.values():
+                if isinstance(held, GroHeld):
+                    rx_list.append(_finished(sd, held))
+                    count += held.frames
+                else:
+                    rx_list.append(held)
+                    count += 1
+                if count >= batch:
+                    sizes.append(len(rx_list) - end)
+                    end = len(rx_list)
+                    count = 0
+        else:
+            rx_list += bucket.values()  # type: ignore[arg-type]
+            count += len(bucket)
+            while count >= batch:
+                count -= batch
+                sizes.append(len(rx_list) - count - end)
+                end = len(rx_list) - count
         bucket.clear()
-        napi.gro_held -= len(waiting)
-        for held in waiting:
-            if isinstance(held, GroHeld):
-                napi.rx_count = count
-                napi_gro_complete(sd, napi, held)
-            else:
-                rx_list.append(held)
-                count += 1
-                if count < batch:
-                    continue
-                napi.rx_count = count
-                gro_normal_list(sd, napi)
-            rx_list = napi.rx_list
-            count = napi.rx_count
+    napi.gro_held = 0
+    napi.rx_list = rx_list[end:]
     napi.rx_count = count
+    if sizes:
+        del rx_list[end:]
+        _deliver(sd, napi, rx_list, sizes)
 
 
 def _flush_old(sd: SoftnetData, napi: Napi) -> None:

@@ -45,6 +45,9 @@ class Napi:
         self.rx_list: list[Skb] = []
         self.rx_count = 0
         """Segments (not packets) on rx_list (G5)."""
+        self.plain = False
+        """All that GRO holds and rx_list has came the straight way, or was merged into what did: data whose sum the device vouched for, to
+        this host, without a tag."""
         self.defer_hard_irqs_count = 0
         self.timer: Timer | None = None
         self.threaded = False

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     PacketFunction = Callable[[SoftnetData, Skb], None]
     ListFunction = Callable[[SoftnetData, list[Skb]], None]
     QueueFunction = Callable[[SoftnetData, list[Skb], int, list[int]], None]
+    PlainFunction = Callable[[SoftnetData, list[Skb], list[int], int, list[int]], bool]
 
 
 class PacketType:
@@ -36,9 +37,13 @@ class PacketType:
 
     `queue_func(sd, skbs, lead_ns, waits)` does what `func` would for one skb after the other, as a backlog hands them over: before each it
     notes the wait since `stage_ns` in `waits` and charges `lead_ns`. It saves calls and decides nothing.
+
+    `plain_func(sd, skbs, sizes, lead_ns, waits)` does what `list_func` would for one list after the other, of these sizes and of what
+    `Napi.plain` says: for each it charges `lead_ns` a packet first, and notes each packet's wait since `rx_ns` in `waits`. False: it
+    does not take these, and has touched nothing.
     """
 
-    __slots__ = ("ethertype", "func", "list_func", "queue_func")
+    __slots__ = ("ethertype", "func", "list_func", "plain_func", "queue_func")
 
     def __init__(
         self,
@@ -46,7 +51,9 @@ class PacketType:
         func: PacketFunction,
         list_func: ListFunction | None = None,
         queue_func: QueueFunction | None = None,
+        plain_func: PlainFunction | None = None,
     ) -> None:
+        self.plain_func = plain_func
         self.ethertype = ethertype
         self.queue_func = queue_func
         self.func = func

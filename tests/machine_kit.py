@@ -12,7 +12,7 @@ from cpus.interrupts import Interrupt
 from emu.costs import Costs
 from emu.headers import HeaderTable, build
 from emu.rules import rules_for
-from emu.skb import HASH_L4, Skb
+from emu.skb import HASH_L4, Received, Skb
 from scenarios.machine import Machine
 from softirq.completion import napi_complete_done
 from softirq.device import NetDevice
@@ -145,8 +145,7 @@ def skb(kit: Kit, number: int, flow_hash: int = 0, queue: int = 0, data: bytes |
         frame.data,
         frame.wire_bytes - 14,
     )
-    made.dev = kit.dev
-    made.rx_queue = queue
+    made.received = Received(kit.dev, queue)
     if flow_hash:
         made.hash = flow_hash
         made.hash_kind = HASH_L4

@@ -32,6 +32,7 @@ from emu.skb import (
     HASH_L4,
     PACKET_HOST,
     PACKET_OTHERHOST,
+    Received,
     Skb,
 )
 from netstack.offloads import Offloads, register_offloads
@@ -177,8 +178,7 @@ class HandDevice:
             frame.data,
             frame.wire_bytes - 14,
         )
-        skb.dev = self.dev
-        skb.rx_queue = queue
+        skb.received = Received(self.dev, queue)
         skb.rx_ns = self.cpu.local_now_ns
         skb.ip_summed = self.mode.summed
         skb.head_frag = not self.mode.kmalloc

@@ -10,7 +10,7 @@ from cpus.cpu import Cpu
 from cpus.process import Process
 from emu.headers import HeaderTable
 from emu.rules import rules_for
-from emu.skb import CHECKSUM_NONE, PACKET_BROADCAST, PACKET_HOST, PACKET_MULTICAST, PACKET_OTHERHOST, Skb
+from emu.skb import CHECKSUM_NONE, PACKET_BROADCAST, PACKET_HOST, PACKET_MULTICAST, PACKET_OTHERHOST, Received, Skb
 from netstack.stack import NetStack
 from netstack.udp_sock import UdpSocket
 from scenarios.machine import Machine
@@ -81,7 +81,7 @@ class HandStack(Machine):
             frame.data,
             frame.wire_bytes - 14,
         )
-        skb.dev = self.dev
+        skb.received = Received(self.dev)
         skb.ip_summed = summed
         skb.truesize_bytes = truesize_bytes
         skb.pkt_type = eth_type_trans(frame.hdr.dst_mac, self.dev.address)

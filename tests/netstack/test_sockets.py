@@ -8,6 +8,7 @@ import trio
 
 from cpus.cpu import Cpu
 from cpus.process import USER, Process, Step
+from emu.skb import Received
 from netstack.epoll import Epoll
 from netstack.udp_sock import UdpSocket
 from softirq.receive import netif_receive_skb_list_internal
@@ -30,7 +31,7 @@ def send(kit: StackKit, at_ns: int, *frames: bytes, cpu: int = 0) -> None:
     skbs = [kit.make_skb(frame, 1) for frame in frames]
     for skb in skbs:
         skb.arrived_ns = at_ns
-        skb.alloc_cpu = cpu
+        skb.received = Received(skb.dev, 0, cpu)
 
     def handle(at: Cpu) -> None:
         netif_receive_skb_list_internal(kit.net.softnet[at.index], skbs)

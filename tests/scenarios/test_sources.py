@@ -232,13 +232,13 @@ def test_trains_need_not_end_in_a_push() -> None:
 
 def test_counters_belong_to_the_flow_and_wrap_around() -> None:
     flows = flow_set(count=2, protocol="tcp")
-    flows.flows[0].ip_id, flows.flows[0].seq = 0xFFFE, 0xFFFFFFF0
+    flows.ip_ids[0], flows.seqs[0] = 0xFFFE, 0xFFFFFFF0
     frames = source(ConstantRate(1e6), FixedSize(74), flows, max_packets=40).fill(NEVER - 1)
     per_flow = defaultdict(list)
-    for skb in frames:
-        assert (skb.wire_bytes, skb.payload_bytes, skb.len_bytes, skb.number, skb.data) == (70, 16, 56, 0, None)
+    for number, skb in enumerate(frames):
+        assert (skb.wire_bytes, skb.payload_bytes, skb.len_bytes, skb.number, skb.data) == (70, 16, 56, number, None)
         per_flow[skb.hdr.sport, skb.hdr.saddr].append((skb.ip_id, skb.seq))
-    first = per_flow[flows.flows[0].hdr.sport, flows.flows[0].hdr.saddr]
+    first = per_flow[flows.hdrs[0].sport, flows.hdrs[0].saddr]
     assert first[:4] == [(0xFFFE, 0xFFFFFFF0), (0xFFFF, 0), (0, 16), (1, 32)]
 
 
