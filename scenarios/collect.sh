@@ -19,7 +19,7 @@ ROOT=${COLLECT_ROOT-} # for a /proc and /sys that stand elsewhere
 SYSCTLS='core/busy_poll core/busy_read core/dev_weight core/dev_weight_rx_bias core/dev_weight_tx_bias
 core/flow_limit_cpu_bitmap core/flow_limit_table_len core/gro_normal_batch core/netdev_budget core/netdev_budget_usecs
 core/netdev_max_backlog core/netdev_tstamp_prequeue core/rmem_default core/rmem_max core/rps_default_mask
-core/rps_sock_flow_entries ipv4/tcp_rmem ipv4/ipfrag_low_thresh ipv4/ipfrag_high_thresh ipv4/ipfrag_time
+core/rps_sock_flow_entries core/skb_defer_max ipv4/tcp_rmem ipv4/ipfrag_low_thresh ipv4/ipfrag_high_thresh ipv4/ipfrag_time
 ipv4/ipfrag_max_dist ipv6/ip6frag_low_thresh ipv6/ip6frag_high_thresh ipv6/ip6frag_time'
 CPU_LISTS='possible present online isolated'
 DEVICE_FILES='mtu speed gro_flush_timeout napi_defer_hard_irqs threaded'
