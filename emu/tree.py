@@ -129,6 +129,10 @@ class ControlTree:
         """Whether there is a directory of that path."""
         return self.resolve(path) in self._directories
 
+    def is_file(self, path: str) -> bool:
+        """Whether there is a file of that path."""
+        return self.resolve(path) in self._entries
+
     def entry(self, path: str) -> ControlEntry:
         """Return the file's entry. ControlError ENOENT or EISDIR."""
         return self._entry(self.resolve(path))

@@ -1,8 +1,11 @@
 """Control files as a file system: what `cat`, `echo`, `watch` and real tools read and write on a machine that runs.
 
 Models: what the kernel's own /proc and /sys do: a file's text is made when it is read from its start, a write is one control write, and a
-refused one fails with the kernel's errno; files have no size that tells anything; paths come and go.
-Leaves out: owners, times, creating and removing files, and what the files mean.
+refused one fails with the kernel's errno; files have no size that tells anything; paths come and go. A write to /sys takes a page at
+most and says so, whatever its offset; one to /proc/sys is looked at up to a page, and taken and ignored when it does not begin at 0
+(sysctl_writes_strict). Nothing can be made, removed or renamed.
+Leaves out: owners, times, what the files mean, and that numbers in /proc/sys end after the first read.
+Source: Linux 6.9, fs/kernfs/file.c, fs/seq_file.c, kernel/sysctl.c, fs/fuse/file.c.
 
 Needs pyfuse3 (the extra `softnet[mount]`). Imported only where something is mounted.
 """
@@ -11,9 +14,10 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -21,11 +25,11 @@ import pyfuse3
 import trio
 from pyfuse3 import ROOT_INODE, EntryAttributes, FileInfo, FUSEError, InodeT, RequestContext, SetattrFields
 
-from emu.errors import ControlError
+from emu.errors import ConfigError, ControlError
 
-SYS_FILE_BYTES: Final = 4096
-"""What files of /sys say of their size; those of /proc say 0."""
-MAX_WRITE_BYTES: Final = 65536
+PAGE_BYTES: Final = 4096
+"""What files of /sys say of their size, and what a write there takes at most; files of /proc say 0."""
+HEARTBEAT_SECONDS: Final = 1.0
 CACHED_SECONDS: Final = 1.0
 """How long the kernel may believe that a name is there."""
 
@@ -35,6 +39,9 @@ class ControlFiles(Protocol):
 
     def is_directory(self, path: str) -> bool:
         """Whether `path` is a directory."""
+
+    def is_file(self, path: str) -> bool:
+        """Whether `path` is a file."""
 
     def mode(self, path: str) -> int:
         """Permission bits of the file at `path`. ControlError ENOENT."""
@@ -56,20 +63,19 @@ class ControlFileSystem(pyfuse3.Operations):
     Handlers raise FUSEError alone; whatever else goes wrong ends the run, and the file system with it.
     """
 
-    def __init__(
-        self, files: ControlFiles, read_only: bool = False, beside: Collection[str] = (), real_root: str = ""
-    ) -> None:
+    def __init__(self, files: ControlFiles, beside: Collection[str] = (), real_root: str = "") -> None:
         super().__init__()
         self._files = files
-        self._read_only = read_only
         self._beside = frozenset(beside)
         self._real_root = real_root
         self._paths: dict[int, str] = {ROOT_INODE: "/"}
         self._inodes: dict[str, InodeT] = {"/": ROOT_INODE}
         self._lookups: dict[int, int] = {}
+        """Inode -> references that the kernel has; an inode is kept from its first reference to its last."""
         self._next = ROOT_INODE + 1
-        self._open: dict[int, tuple[str, bytes]] = {}
-        """Handle -> (path, text as of the last read from the start); of a directory the path alone."""
+        self._open: dict[int, _OpenFile] = {}
+        self._listed: dict[int, tuple[str, list[str]]] = {}
+        """Handle of a directory -> (path, names as of the last reading from the start)."""
         self._next_handle = 1
 
     # ---------------------------------------------------------------- names
@@ -77,9 +83,7 @@ class ControlFileSystem(pyfuse3.Operations):
     async def lookup(self, parent_inode: InodeT, name: bytes, ctx: RequestContext) -> EntryAttributes:
         """The entry `name` of a directory."""
         path = self._child(self._path(parent_inode), name)
-        entry = self._attributes(path)
-        self._lookups[entry.st_ino] = self._lookups.get(entry.st_ino, 0) + 1
-        return entry
+        return self._referenced(path, self._attributes(path))
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         """The kernel has dropped so many references."""
@@ -100,8 +104,8 @@ class ControlFileSystem(pyfuse3.Operations):
     async def setattr(
         self, inode: InodeT, attr: EntryAttributes, fields: SetattrFields, fh: int | None, ctx: RequestContext
     ) -> EntryAttributes:
-        """Cutting a file to nothing, as `>` does, is fine and does nothing; the rest is not for control files."""
-        if fields.update_mode or fields.update_uid or fields.update_gid or (fields.update_size and attr.st_size):
+        """Cutting a file, as `>` does, is fine and does nothing; mode and owner stay."""
+        if fields.update_mode or fields.update_uid or fields.update_gid:
             raise FUSEError(errno.EPERM)
         return self._attributes(self._path(inode))
 
@@ -117,57 +121,119 @@ class ControlFileSystem(pyfuse3.Operations):
         path = self._path(inode)
         if not self._files.is_directory(path):
             raise FUSEError(errno.ENOTDIR)
-        return self._handle(path)
+        handle = self._handle()
+        self._listed[handle] = path, []
+        return handle
 
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
-        """The names, from number `start_id` on."""
-        directory = self._open[fh][0]
-        names = self._names(directory)
+        """The names, from number `start_id` on; they are those of the reading from the start, whatever came and went since."""
+        directory, names = self._listed[fh]
+        if not start_id:
+            names = self._names(directory)
+            self._listed[fh] = directory, names
         for number, name in enumerate(names[start_id:], start_id + 1):
-            path = self._child(directory, os.fsencode(name))
+            encoded = os.fsencode(name)
+            path = self._child(directory, encoded)
             try:
                 entry = self._attributes(path)
             except FUSEError:
                 continue  # gone meanwhile
-            if not pyfuse3.readdir_reply(token, os.fsencode(name), entry, number):
+            if not pyfuse3.readdir_reply(token, encoded, entry, number):
                 return
-            self._lookups[entry.st_ino] = self._lookups.get(entry.st_ino, 0) + 1
+            self._referenced(path, entry)
 
     async def releasedir(self, fh: int) -> None:
         """Forget a handle."""
-        self._open.pop(fh, None)
+        self._listed.pop(fh, None)
+
+    # ---------------------------------------------------------------- what cannot be
+
+    async def create(
+        self, parent_inode: InodeT, name: bytes, mode: int, flags: int, ctx: RequestContext
+    ) -> tuple[FileInfo, EntryAttributes]:
+        """EACCES, as the kernel has it for a directory that cannot make files."""
+        raise FUSEError(errno.EACCES)
+
+    async def mknod(
+        self, parent_inode: InodeT, name: bytes, mode: int, rdev: int, ctx: RequestContext
+    ) -> EntryAttributes:
+        """EPERM, as for all else that a directory has no operation for."""
+        raise FUSEError(errno.EPERM)
+
+    async def mkdir(self, parent_inode: InodeT, name: bytes, mode: int, ctx: RequestContext) -> EntryAttributes:
+        """EPERM."""
+        raise FUSEError(errno.EPERM)
+
+    async def unlink(self, parent_inode: InodeT, name: bytes, ctx: RequestContext) -> None:
+        """EPERM."""
+        raise FUSEError(errno.EPERM)
+
+    async def rmdir(self, parent_inode: InodeT, name: bytes, ctx: RequestContext) -> None:
+        """EPERM."""
+        raise FUSEError(errno.EPERM)
+
+    async def symlink(self, parent_inode: InodeT, name: bytes, target: bytes, ctx: RequestContext) -> EntryAttributes:
+        """EPERM."""
+        raise FUSEError(errno.EPERM)
+
+    async def link(
+        self, inode: InodeT, new_parent_inode: InodeT, new_name: bytes, ctx: RequestContext
+    ) -> EntryAttributes:
+        """EPERM."""
+        raise FUSEError(errno.EPERM)
+
+    async def rename(
+        self,
+        parent_inode_old: InodeT,
+        name_old: bytes,
+        parent_inode_new: InodeT,
+        name_new: bytes,
+        flags: int,
+        ctx: RequestContext,
+    ) -> None:
+        """EPERM."""
+        raise FUSEError(errno.EPERM)
 
     # ---------------------------------------------------------------- texts
 
     async def open(self, inode: InodeT, flags: int, ctx: RequestContext) -> FileInfo:
         """A handle; what may be done with it is known now, as the kernel tells it now."""
         path = self._path(inode)
-        mode = self._mode(path)
+        try:
+            mode = self._files.mode(path)
+        except ControlError as error:
+            raise FUSEError(error.errno) from error
         wanted = flags & os.O_ACCMODE
-        if wanted != os.O_RDONLY and self._read_only:
-            raise FUSEError(errno.EROFS)
         if (wanted != os.O_WRONLY and not mode & 0o444) or (wanted != os.O_RDONLY and not mode & 0o200):
             raise FUSEError(errno.EACCES)
+        handle = self._handle()
+        self._open[handle] = _OpenFile(path)
         # Its size says nothing, so the kernel must ask for every byte, and seek where tools seek.
-        return FileInfo(fh=self._handle(path), direct_io=True, keep_cache=False)
+        return FileInfo(fh=handle, direct_io=True, keep_cache=False)
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
         """Part of the text, which is made anew when it is read from its start."""
-        path, text = self._open[fh]
-        if not off:
+        opened = self._open[fh]
+        text = opened.text
+        if text is None or not off:
             try:
-                text = (await self._files.read(path)).encode()
+                text = opened.text = (await self._files.read(opened.path)).encode()
             except ControlError as error:
                 raise FUSEError(error.errno) from error
-            self._open[fh] = path, text
         return text[off : off + size]
 
     async def write(self, fh: int, off: int, buf: bytes) -> int:
-        """One control write, wherever in the file it goes."""
-        if len(buf) > MAX_WRITE_BYTES:
-            raise FUSEError(errno.E2BIG)
+        """One control write. Returns how much of `buf` it took; a text that is no UTF-8 is EINVAL."""
+        path = self._open[fh].path
+        taken = buf
+        if path.startswith("/proc/sys/"):
+            if off:
+                return len(buf)
+            taken = buf[: PAGE_BYTES - 1]
+        elif path.startswith("/sys/"):
+            buf = taken = buf[:PAGE_BYTES]
         try:
-            await self._files.write(self._open[fh][0], buf.decode())
+            await self._files.write(path, taken.decode())
         except UnicodeDecodeError as error:
             raise FUSEError(errno.EINVAL) from error
         except ControlError as error:
@@ -184,7 +250,7 @@ class ControlFileSystem(pyfuse3.Operations):
     async def statfs(self, ctx: RequestContext) -> pyfuse3.StatvfsData:
         """A file system without blocks."""
         data = pyfuse3.StatvfsData()
-        data.f_bsize = data.f_frsize = 4096
+        data.f_bsize = data.f_frsize = PAGE_BYTES
         data.f_namemax = 255
         return data
 
@@ -219,66 +285,100 @@ class ControlFileSystem(pyfuse3.Operations):
             return self._real_root + path
         return None
 
-    def _mode(self, path: str) -> int:
-        try:
-            return self._files.mode(path)
-        except ControlError as error:
-            raise FUSEError(error.errno) from error
-
     def _attributes(self, path: str) -> EntryAttributes:
         entry = EntryAttributes()
+        entry.st_nlink = 1
         if self._files.is_directory(path):
             entry.st_mode = stat.S_IFDIR | 0o555
             entry.st_nlink = 2
+        elif self._files.is_file(path):
+            entry.st_mode = stat.S_IFREG | self._files.mode(path)
+            entry.st_size = PAGE_BYTES if path.startswith("/sys/") else 0
+        elif self._real(path) is not None:
+            entry.st_mode = stat.S_IFLNK | 0o777
         else:
-            try:
-                mode = self._files.mode(path)
-            except ControlError as error:
-                if self._real(path) is None:
-                    raise FUSEError(error.errno) from error
-                entry.st_mode = stat.S_IFLNK | 0o777
-            else:
-                entry.st_mode = stat.S_IFREG | (mode & 0o444 if self._read_only else mode)
-                entry.st_size = SYS_FILE_BYTES if path.startswith("/sys/") else 0
-            entry.st_nlink = 1
-        inode = self._inodes.get(path)
-        if inode is None:
-            inode = self._inodes[path] = InodeT(self._next)
-            self._paths[inode] = path
-            self._next += 1
-        entry.st_ino = inode
+            raise FUSEError(errno.ENOENT)
+        entry.st_ino = self._inodes.get(path, InodeT(self._next))
         entry.generation = 0
         # Paths come and go with the machine's settings: what is gone is found out when it is opened.
         entry.entry_timeout = entry.attr_timeout = CACHED_SECONDS
         entry.st_uid, entry.st_gid = os.getuid(), os.getgid()
         entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = 0
-        entry.st_blksize = 4096
+        entry.st_blksize = PAGE_BYTES
         entry.st_blocks = 0
         return entry
 
-    def _handle(self, path: str) -> int:
-        handle = self._next_handle
+    def _referenced(self, path: str, entry: EntryAttributes) -> EntryAttributes:
+        """The kernel has one more reference to the inode of `path`."""
+        inode = entry.st_ino
+        if path not in self._inodes:
+            self._inodes[path] = inode
+            self._paths[inode] = path
+            self._next += 1
+        self._lookups[inode] = self._lookups.get(inode, 0) + 1
+        return entry
+
+    def _handle(self) -> int:
         self._next_handle += 1
-        self._open[handle] = path, b""
-        return handle
+        return self._next_handle
+
+
+class _OpenFile:
+    """A file that somebody has open."""
+
+    __slots__ = ("path", "text")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.text: bytes | None = None
+        """As of the last read from the start."""
 
 
 @asynccontextmanager
-async def mounted(system: ControlFileSystem, directory: Path) -> AsyncIterator[None]:
-    """`system` at `directory` as long as the block runs. Raises OSError or RuntimeError where it cannot be mounted.
+async def mounted(
+    system: ControlFileSystem, directory: Path, *, read_only: bool = False, unmounted: Callable[[], None]
+) -> AsyncIterator[None]:
+    """`system` at `directory` as long as the block runs; `unmounted` is called if somebody else takes it away. ConfigError where it
+    cannot be mounted. A process whose working directory is in it keeps that, and nothing more; if this process is killed, fusermount3
+    unmounts in its place.
 
     Nothing in the block may touch the directory from this process: it would wait for itself.
     """
     options = set(pyfuse3.default_options)
     options.discard("default_permissions")
-    options |= {"fsname=softnet", "subtype=softnet"}
-    pyfuse3.init(system, str(directory), options)
+    options |= {"fsname=softnet", "subtype=softnet", "auto_unmount", "ro" if read_only else "rw"}
     try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(pyfuse3.main)
-            try:
-                yield
-            finally:
-                nursery.cancel_scope.cancel()
+        pyfuse3.init(system, str(directory), options)
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(f"mount: {str(directory)!r} cannot be mounted on: {error}") from error
+    try:
+        with _heartbeat():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_serve, unmounted)
+                try:
+                    yield
+                finally:
+                    nursery.cancel_scope.cancel()
     finally:
         pyfuse3.close(unmount=True)
+
+
+async def _serve(unmounted: Callable[[], None]) -> None:
+    await pyfuse3.main()
+    unmounted()
+
+
+@contextmanager
+def _heartbeat() -> Iterator[None]:
+    """A signal a second, lest the process sleeps in a read of its FUSE device.
+
+    A request can vanish between the look whether there is one and its reading, when who asked is killed then; the device is read with
+    waiting. The signal interrupts that, and pyfuse3 looks again.
+    """
+    before = signal.signal(signal.SIGALRM, lambda number, at: None)
+    signal.setitimer(signal.ITIMER_REAL, HEARTBEAT_SECONDS, HEARTBEAT_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -15,13 +15,13 @@ STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def watch_signals(
-    stop: Callable[[int], None],
+    stop: Callable[[int], bool | None],
     terminal: Terminal | None = None,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Call `stop` with the number of the first stopping signal. Runs until cancelled; start it with `nursery.start` **before** the
-    terminal is taken, so that there is no moment at which a signal finds nobody.
+    """Call `stop` with the number of the first stopping signal; it returns False for one that was for somebody else. Runs until
+    cancelled; start it with `nursery.start` **before** the terminal is taken, so that there is no moment at which a signal finds nobody.
 
     With a terminal, Ctrl-Z gives it back, stops the process and takes it again on `fg`; a second stopping signal
     gives it back and lets the signal do what it does by default.
@@ -34,8 +34,7 @@ async def watch_signals(
             if number == signal.SIGTSTP and terminal is not None:
                 terminal.suspend()
             elif not stopping:
-                stopping = True
-                stop(number)
+                stopping = stop(number) is not False
             else:
                 if terminal is not None:
                     terminal.release()

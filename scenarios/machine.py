@@ -59,7 +59,7 @@ class Sampler(Actor):
 
 
 class End(Actor):
-    """The last turn: at `at_ns` the run is over."""
+    """The last turn: at `at_ns`, or when somebody wakes it sooner, the run is over."""
 
     kind = KIND_END
 
@@ -70,7 +70,7 @@ class End(Actor):
 
     async def run(self) -> None:
         """The actor: returns at the end."""
-        await self._clock.enter(self, self._at_ns, is_open=False)
+        await self._clock.enter(self, self._at_ns)
 
 
 class Machine:
@@ -117,6 +117,7 @@ class Machine:
             self.net.softnet.append(sd)
         self.actors: list[Actor] = list(self.cpus)
         self.next_rank = cpus
+        self._end: End | None = None
         self.hotplug = Hotplug(self.cpus)
         self.irqs = IrqTable(self.cpus, rules.interrupts_chip_blanks)
         self.hotplug.on_dead.append(lambda dead, adopter: cpu_dead(self.net, dead, adopter))
@@ -148,12 +149,17 @@ class Machine:
         """Let `actor` take part in the run."""
         self.actors.append(actor)
 
+    def end(self) -> None:
+        """End the run at the present, after everything else of its nanosecond, as if that had been its `until_ns`."""
+        if self._end is not None:
+            self.clock.wake(self._end, self.clock.reached_ns)
+
     async def run(self, until_ns: int = NEVER, pace: Pace | None = None) -> None:
         """Run until `until_ns`, or until nothing is left to happen (unless the pace says that something may come still).
 
         An exception of any actor tears the machine down and is raised here.
         """
-        end = End(self.rank(), self.clock, until_ns)
+        end = self._end = End(self.rank(), self.clock, until_ns)
         async with trio.open_nursery() as nursery:
             for actor in self.actors:
                 nursery.start_soon(actor.run, name=actor.name)

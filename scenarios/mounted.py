@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from emu.errors import ConfigError
+from emu.errors import ConfigError, ControlError
 from scenarios.shown import shown
 from scenarios.user import User
 
@@ -30,15 +31,20 @@ OPEN_DIRECTORIES: Final = (
 
 
 class UserFiles:
-    """The files of the tree that `user` writes to."""
+    """The files of the tree that `user` writes to. `note` is told of writes that were refused: their writers see an errno alone."""
 
-    def __init__(self, user: User) -> None:
+    def __init__(self, user: User, note: Callable[[str], None]) -> None:
         self._user = user
+        self._note = note
         self._tree = user.commands.tree
 
     def is_directory(self, path: str) -> bool:
         """Whether `path` is a directory."""
         return self._tree.is_directory(path)
+
+    def is_file(self, path: str) -> bool:
+        """Whether `path` is a file."""
+        return self._tree.is_file(path)
 
     def mode(self, path: str) -> int:
         """Permission bits of the file at `path`. ControlError ENOENT."""
@@ -54,7 +60,11 @@ class UserFiles:
 
     async def write(self, path: str, text: str) -> None:
         """Write at the present. ControlError, and then nothing has changed."""
-        await self._user.write(path, text)
+        try:
+            await self._user.write(path, text)
+        except ControlError as error:
+            self._note(shown(f"refused, {error.errno_name}: {error.message}"))
+            raise
 
 
 def check_mount(directory: str | None) -> Path | None:

@@ -23,7 +23,9 @@ class MountOptions:
     endless: bool = True
     """It ends when somebody ends it, whatever the scenario's duration is."""
     shell: tuple[str, ...] | None = None
-    """A command to run where the tree stands over /proc and /sys; the run ends with it. Empty is the user's shell."""
+    """A command to run where the tree stands over /proc and /sys; the run ends with it."""
+    save: Path | None = None
+    """Write the scenario that repeats the run there, live commands and end in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,8 +33,9 @@ from scenarios.observe import snapshot
 from scenarios.options import TOO_EARLY, MountOptions, RunOptions
 from scenarios.output import open_output
 from scenarios.pace import WallPace
-from scenarios.save import save
+from scenarios.save import save, saved_text
 from scenarios.schema import Scenario
+from scenarios.shown import shown
 
 INTERRUPTED: Final = 130
 LINES_PER_RUN: Final = 20
@@ -79,6 +80,8 @@ class _Run:
         self._pace: WallPace | None = None
         self.shell_code: int | None = None
         """What the command of a shell exited with."""
+        self._over = trio.Event()
+        self._unmounted = False
         if not self._live:
             machine = built.machine
             machine.add(Sampler(machine.rank(), machine.clock, self._interval_ns(), self._sample))
@@ -173,6 +176,10 @@ class _Run:
                     await self._watched(terminal, nursery)
                 else:
                     await self._mounted(mount, terminal, nursery)
+            if mount is not None and not self._over.is_set():
+                self.built.machine.end()
+                self._paced().poke()
+                await self._over.wait()
             nursery.cancel_scope.cancel()
 
     async def _watched(self, terminal: Terminal | None, nursery: trio.Nursery) -> None:
@@ -189,18 +196,23 @@ class _Run:
         from scenarios.mounted import OPEN_DIRECTORIES, UserFiles
         from scenarios.shell import places, run_shell
 
-        files = UserFiles(self.built.user)
+        files = UserFiles(self.built.user, self._note)
         if mount.endless:
             self.built.until_ns = NEVER
         if mount.shell is None:
             assert mount.directory is not None, "a tree is mounted somewhere, or for a shell"
-            async with mounted(ControlFileSystem(files, mount.read_only), mount.directory):
-                print(f"mounted on {mount.directory} until this run ends", file=sys.stderr)
-                await self._watched(terminal, nursery)
+            system = ControlFileSystem(files)
+            async with mounted(system, mount.directory, read_only=mount.read_only, unmounted=self._taken_away):
+                print(f"mounted on {shown(str(mount.directory))} until this run ends", file=sys.stderr)
+                nursery.start_soon(self._run_machine)
+                if terminal is None:
+                    await self._over.wait()
+                else:
+                    await live(self, self, terminal, history=self.history)
             return
         with places() as root:
-            system = ControlFileSystem(files, mount.read_only, OPEN_DIRECTORIES, str(root / "real"))
-            async with mounted(system, root / "tree"):
+            system = ControlFileSystem(files, OPEN_DIRECTORIES, str(root / "real"))
+            async with mounted(system, root / "tree", read_only=mount.read_only, unmounted=self._taken_away):
                 nursery.start_soon(self._run_machine)
                 self.shell_code = await run_shell(root, mount.shell, self.built.scenario.scenario.name)
 
@@ -210,12 +222,23 @@ class _Run:
         self.finished = True
         self.built.user.finish()
         self.built.nic.advance(machine.clock.reached_ns)
+        self._over.set()
 
-    def _stop(self, number: int) -> None:
+    def _note(self, text: str) -> None:
+        machine = self.built.machine
+        machine.net.events.note(machine.clock.reached_ns, None, text)
+
+    def _taken_away(self) -> None:
+        """Somebody unmounted the tree: nobody can come any more."""
+        self._unmounted = True
+        self._scope.cancel()
+
+    def _stop(self, number: int) -> bool:
         if number == signal.SIGINT and self.options.mount is not None and self.options.mount.shell is not None:
-            return  # it is for the command in the shell
+            return False  # it is for the command in the shell
         self.stopped_by = number
         self._scope.cancel()
+        return True
 
     # ---------------------------------------------------------------- afterwards
 
@@ -232,11 +255,18 @@ class _Run:
             picture = export_svg(last, rates, self.history.samples(), title)
             with open_output(self.options.svg) as file:
                 file.write(picture)
+        mount = self.options.mount
+        if mount is not None and mount.save is not None:
+            text = saved_text(self.options.loaded, self.built.seed, self.built.user.done, last.meta.now_ns)
+            with open_output(mount.save) as file:
+                file.write(text)
         if self.options.json:
             document = msgspec.json.encode(last, order="deterministic")
             self.out.write(msgspec.json.format(document, indent=2).decode() + "\n")
         else:
             (self._batch or BatchWriter(self.out.write)).end(last)
+        if self._unmounted:
+            print(f"unmounted by somebody at {last.meta.now_ns} ns of virtual time", file=sys.stderr)
         if self.stopped_by is not None:
             name = signal.Signals(self.stopped_by).name
             print(f"stopped by {name} at {last.meta.now_ns} ns of virtual time", file=sys.stderr)

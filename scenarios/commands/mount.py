@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
+from scenarios.commands.outputs import check_output
 from scenarios.commands.scenario_options import NOTHING_GIVEN, OpenedScenario, ScenarioOptions, before_the_run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scenarios.options import MountOptions
 
 REAL_TIME: Final = 1.0
@@ -23,6 +26,7 @@ def mount(
     given: ScenarioOptions = NOTHING_GIVEN,
     speed: float = REAL_TIME,
     ro: bool = False,
+    save: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     batch: Annotated[bool, Parameter(name=["--batch", "-b"])] = False,
 ) -> int:
     """Run a scenario with its /proc and /sys mounted on a directory, for real tools to read and write.
@@ -39,6 +43,8 @@ def mount(
         Pace, in virtual seconds a second. A machine that has too much to do for it is slower.
     ro
         Nothing can be written.
+    save
+        Write the scenario that repeats this run, with what was written and when, to this file at the end.
     batch
         Print lines in place of the live screen, even on a terminal.
     """
@@ -48,7 +54,8 @@ def mount(
 
         place = check_mount(directory)
         opened = given.open(what, speed=(("run", "speed"), "--speed", speed))
-        options = MountOptions(directory=place, read_only=ro, endless=given.duration is None)
+        saved = _to_save(save)
+        options = MountOptions(directory=place, read_only=ro, endless=given.duration is None, save=saved)
     return _run(opened, options, batch)
 
 
@@ -59,6 +66,7 @@ def shell(
     given: ScenarioOptions = NOTHING_GIVEN,
     speed: float = REAL_TIME,
     ro: bool = False,
+    save: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
 ) -> int:
     """Open a shell in which /proc and /sys are those of the emulated machine, while it runs.
 
@@ -74,6 +82,8 @@ def shell(
         Pace, in virtual seconds a second. A machine that has too much to do for it is slower.
     ro
         Nothing can be written.
+    save
+        Write the scenario that repeats this run, with what was written and when, to this file at the end.
     """
     with before_the_run():
         from scenarios.mounted import check_mount
@@ -83,8 +93,16 @@ def shell(
         check_mount(None)
         words = check_shell(command)
         opened = given.open(what, speed=(("run", "speed"), "--speed", speed))
-        options = MountOptions(directory=None, read_only=ro, endless=given.duration is None, shell=words)
+        saved = _to_save(save)
+        options = MountOptions(directory=None, read_only=ro, endless=given.duration is None, shell=words, save=saved)
     return _run(opened, options, False)
+
+
+def _to_save(path: str | None) -> Path | None:
+    from pathlib import Path
+
+    check_output(path, "--save")
+    return None if path is None else Path(path)
 
 
 def _run(opened: OpenedScenario, options: MountOptions, batch: bool) -> int:
