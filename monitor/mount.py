@@ -16,6 +16,8 @@ import errno
 import os
 import signal
 import stat
+import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -339,18 +341,20 @@ async def mounted(
     system: ControlFileSystem, directory: Path, *, read_only: bool = False, unmounted: Callable[[], None]
 ) -> AsyncIterator[None]:
     """`system` at `directory` as long as the block runs; `unmounted` is called if somebody else takes it away. ConfigError where it
-    cannot be mounted. A process whose working directory is in it keeps that, and nothing more; if this process is killed, fusermount3
-    unmounts in its place.
+    cannot be mounted. It is unmounted even where somebody's working directory is in it.
 
     Nothing in the block may touch the directory from this process: it would wait for itself.
     """
     options = set(pyfuse3.default_options)
     options.discard("default_permissions")
-    options |= {"fsname=softnet", "subtype=softnet", "auto_unmount", "ro" if read_only else "rw"}
+    options |= {"fsname=softnet", "subtype=softnet", "ro" if read_only else "rw"}
+    said: list[str] = []
     try:
-        pyfuse3.init(system, str(directory), options)
+        with _words_to_stderr(said):
+            pyfuse3.init(system, str(directory), options)
     except (OSError, RuntimeError) as error:
-        raise ConfigError(f"mount: {str(directory)!r} cannot be mounted on: {error}") from error
+        why = " ".join(said).strip() or str(error)
+        raise ConfigError(f"mount: {str(directory)!r} cannot be mounted on ({why})") from error
     try:
         with _heartbeat():
             async with trio.open_nursery() as nursery:
@@ -361,6 +365,22 @@ async def mounted(
                     nursery.cancel_scope.cancel()
     finally:
         pyfuse3.close(unmount=True)
+
+
+@contextmanager
+def _words_to_stderr(said: list[str]) -> Iterator[None]:
+    """Put what libfuse and fusermount3 write to stderr into `said`."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            file.seek(0)
+            said.extend(file.read().decode(errors="replace").split())
 
 
 async def _serve(unmounted: Callable[[], None]) -> None:

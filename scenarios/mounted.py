@@ -88,6 +88,8 @@ def check_mount(directory: str | None) -> Path | None:
             raise ConfigError(f"mount: there is no directory {shown(directory)}: make it first")
         if any(path.iterdir()):
             raise ConfigError(f"mount: {shown(directory)} is not empty: mount on an empty directory")
+        if not os.access(path, os.W_OK):
+            raise ConfigError(f"mount: {shown(directory)} may not be written: mount on a directory of your own")
         return path.resolve()
     except ValueError as error:
         raise ConfigError(f"mount: {shown(directory)} is no directory's name ({error})") from error

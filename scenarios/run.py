@@ -193,6 +193,7 @@ class _Run:
     async def _mounted(self, mount: MountOptions, terminal: Terminal | None, nursery: trio.Nursery) -> None:
         """The run, with its control tree as a file system; for a shell, as long as that runs."""
         from monitor.mount import ControlFileSystem, mounted
+        from scenarios.caretaker import caretaker
         from scenarios.mounted import OPEN_DIRECTORIES, UserFiles
         from scenarios.shell import places, run_shell
 
@@ -202,7 +203,10 @@ class _Run:
         if mount.shell is None:
             assert mount.directory is not None, "a tree is mounted somewhere, or for a shell"
             system = ControlFileSystem(files)
-            async with mounted(system, mount.directory, read_only=mount.read_only, unmounted=self._taken_away):
+            async with (
+                caretaker(mount.directory),
+                mounted(system, mount.directory, read_only=mount.read_only, unmounted=self._taken_away),
+            ):
                 print(f"mounted on {shown(str(mount.directory))} until this run ends", file=sys.stderr)
                 nursery.start_soon(self._run_machine)
                 if terminal is None:
@@ -210,11 +214,15 @@ class _Run:
                 else:
                     await live(self, self, terminal, history=self.history)
             return
-        with places() as root:
+        with places() as (root, made):
             system = ControlFileSystem(files, OPEN_DIRECTORIES, str(root / "real"))
-            async with mounted(system, root / "tree", read_only=mount.read_only, unmounted=self._taken_away):
+            async with (
+                caretaker(root / "tree", made) as taker,
+                mounted(system, root / "tree", read_only=mount.read_only, unmounted=self._taken_away),
+            ):
                 nursery.start_soon(self._run_machine)
-                self.shell_code = await run_shell(root, mount.shell, self.built.scenario.scenario.name)
+                name = self.built.scenario.scenario.name
+                self.shell_code = await run_shell(root, mount.shell, name, taker.know_shell)
 
     async def _run_machine(self) -> None:
         machine = self.built.machine

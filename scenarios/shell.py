@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -33,35 +33,25 @@ exec "$@"
 """
 """What is done inside the namespace before the command: the tree goes over /proc and /sys, the real ones stay below real/."""
 
-PROBE: Final = "mount --bind /sys /sys"
+PROBE: Final = "mount --rbind /sys /sys"
 """What must work inside the namespace."""
-
-WATCH: Final = """\
-read -r fine && exit
-kill -HUP "$2"
-for pause in 0 0.1 0.2 0.5 1 2; do
-    sleep $pause
-    rmdir "$1/tree" "$1/real/proc" "$1/real/sys" "$1/real"
-    rmdir "$1" && exit
-done 2>/dev/null
-"""
-"""What stays beside a run: should the run be killed, the command is hung up, as by a terminal that is gone, and its places removed."""
 
 GRACE_SECONDS: Final = 2.0
 """How long a command that is hung up may take until it is killed."""
 
 
 @contextmanager
-def places() -> Iterator[Path]:
-    """A directory with tree/ to mount on and real/ for the real files; gone afterwards."""
+def places() -> Iterator[tuple[Path, list[Path]]]:
+    """A directory with tree/ to mount on and real/ for the real files, and all that is to be removed: it is gone afterwards."""
     root = Path(tempfile.mkdtemp(prefix="softnet-"))
+    made = [root / "tree", root / "real" / "proc", root / "real" / "sys", root / "real", root]
     try:
-        for name in ("tree", "real/proc", "real/sys"):
-            (root / name).mkdir(parents=True)
-        yield root
+        for place in made:
+            place.mkdir(parents=True, exist_ok=True)
+        yield root, made
     finally:
-        for name in ("tree", "real/proc", "real/sys", "real", ""):
-            (root / name).rmdir()
+        for place in made:
+            place.rmdir()
 
 
 def check_shell(command: Sequence[str]) -> tuple[str, ...]:
@@ -79,29 +69,25 @@ def check_shell(command: Sequence[str]) -> tuple[str, ...]:
     return words
 
 
-async def run_shell(root: Path, words: Sequence[str], name: str) -> int:
+async def run_shell(root: Path, words: Sequence[str], name: str, started: Callable[[int], Awaitable[None]]) -> int:
     """Run `words` where the tree mounted at root/tree stands over /proc and /sys. Returns its exit code.
 
-    Cancelled, it hangs the command up.
+    `started` is told the process's number. Cancelled, it hangs the command up.
     """
     command = [*_unshare(), "sh", "-eu", "-c", SETUP, "softnet-shell", str(root), *words]
-    environment = {**os.environ, "SOFTNET": name}
+    run = partial(
+        trio.run_process,
+        command,
+        stdin=None,
+        check=False,
+        env={**os.environ, "SOFTNET": name},
+        deliver_cancel=_hang_up,
+    )
     async with trio.open_nursery() as nursery:
-        run = partial(trio.run_process, stdin=None, check=False, env=environment, deliver_cancel=_hang_up)
-        shell: trio.Process = await nursery.start(run, command)
-        watcher = await trio.lowlevel.open_process(
-            ["sh", "-c", WATCH, "softnet-watch", str(root), str(shell.pid)],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
-        assert watcher.stdin is not None
-        try:
-            code = await shell.wait()
-        finally:
-            with trio.CancelScope(shield=True), suppress(trio.BrokenResourceError):
-                await shell.wait()
-                await watcher.stdin.send_all(b"fine\n")
-                await watcher.wait()
+        shell: trio.Process = await nursery.start(run)
+        await started(shell.pid)
+    code = shell.returncode
+    assert code is not None, "it has been waited for"
     return code if code >= 0 else 128 - code
 
 
