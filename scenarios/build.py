@@ -112,7 +112,7 @@ def build(scenario: Scenario, origin: Origin, seed: int, machine_class: type[Mac
     _apply_settings(scenario, origin, commands)
     threads = open_applications(scenario, machine, stack, recording)
     Taskset(machine, [thread.process for thread in threads]).register(commands)
-    user = User(machine.user_rank, machine.clock, commands, machine.net.events)
+    user = User(machine.user_rank, machine.clock, commands, machine.net.events, machine.hotplug)
     machine.add(user)
     _schedule(scenario, origin, user)
     notes = [*origin.notes, *(recording.sentences() if recording is not None else ())]

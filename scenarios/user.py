@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 import trio
 
+from cpus.hotplug import Hotplug
 from emu.clock import KIND_USER, NEVER, Actor, Clock
 from emu.commands import Commands
 from emu.errors import ConfigError, ControlError
@@ -43,7 +44,7 @@ class User(Actor):
 
     kind = KIND_USER
 
-    def __init__(self, rank: int, clock: Clock, commands: Commands, events: EventLog) -> None:
+    def __init__(self, rank: int, clock: Clock, commands: Commands, events: EventLog, hotplug: Hotplug) -> None:
         super().__init__("user", rank)
         self.commands = commands
         self.done: list[Done] = []
@@ -51,6 +52,8 @@ class User(Actor):
         self.poke: Callable[[], None] = _nothing
         self._clock = clock
         self._events = events
+        self._hotplug = hotplug
+        hotplug.on_settled.append(self._settled)
         self._scheduled: list[tuple[int, int, str, str]] = []
         self._wanted: list[_Wanted] = []
         self._over = False
@@ -64,10 +67,13 @@ class User(Actor):
 
     # ---------------------------------------------------------------- during the run
 
-    async def present(self, action: Callable[[], T]) -> T:
-        """Do `action` in a turn at the present. What it raises is raised here; after the run it is done at once."""
+    async def present(self, action: Callable[[], T], changes: bool = False) -> T:
+        """Do `action`, which may change something, in a turn at the present.
+
+        What it raises is raised here; after the run it is done at once.
+        """
         if not self._over:
-            wanted = _Wanted(action)
+            wanted = _Wanted(action, changes)
             self._wanted.append(wanted)
             self._clock.wake(self, max(self._clock.reached_ns, self.local_now_ns))
             self.poke()
@@ -80,11 +86,11 @@ class User(Actor):
 
     async def command(self, line: str) -> str:
         """Run `line` at the present and return what it prints. ControlError if it is refused."""
-        return await self.present(lambda: self._command(line))
+        return await self.present(lambda: self._command(line), not self.commands.asks(line))
 
     async def write(self, path: str, text: str) -> None:
         """Write a control file at the present, as `echo TEXT > PATH` does. ControlError if it is refused."""
-        await self.present(lambda: self._write(path, text))
+        await self.present(lambda: self._write(path, text), changes=True)
 
     def _command(self, line: str) -> str:
         asked = self.commands.asks(line)
@@ -110,7 +116,7 @@ class User(Actor):
         await self._clock.enter(self, 0 if self._wanted else self._next_ns())
         while True:
             now_ns = self.local_now_ns
-            while self._scheduled and self._scheduled[0][0] <= now_ns:
+            while self._scheduled and self._scheduled[0][0] <= now_ns and not self._hotplug.under_way:
                 _, _, line, where = heapq.heappop(self._scheduled)
                 try:
                     asked = self.commands.asks(line)
@@ -120,8 +126,11 @@ class User(Actor):
                 self._keep(Done(now_ns, line, printed, asked, False))
             wanted, self._wanted = self._wanted, []
             for want in wanted:
-                want.do()
-            await self._clock.wait_open(self, self._next_ns())
+                if want.changes and self._hotplug.under_way:
+                    self._wanted.append(want)
+                else:
+                    want.do()
+            await self._clock.wait_open(self, NEVER if self._hotplug.under_way else self._next_ns())
 
     def _keep(self, done: Done) -> None:
         """Keep a command that was run; one that changed something is an event, too."""
@@ -136,6 +145,10 @@ class User(Actor):
         for want in wanted:
             want.over.set()
 
+    def _settled(self, at_ns: int) -> None:
+        """No CPU is on its way any more: go on with what waited for that."""
+        self._clock.wake(self, at_ns if self._wanted else max(at_ns, self._next_ns()))
+
     def _next_ns(self) -> int:
         return self._scheduled[0][0] if self._scheduled else NEVER
 
@@ -143,7 +156,8 @@ class User(Actor):
 class _Wanted:
     """An action that waits for the user's turn."""
 
-    def __init__(self, action: Callable[[], object]) -> None:
+    def __init__(self, action: Callable[[], object], changes: bool) -> None:
+        self.changes = changes
         self.over = trio.Event()
         self.came = False
         self.result: object = None

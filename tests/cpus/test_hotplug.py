@@ -72,3 +72,18 @@ def test_the_last_cpu_stays() -> None:
     kit.hotplug.set_online(0, False, 0, USER_RANK)
     with pytest.raises(ControlError, match="last one online"):
         kit.hotplug.set_online(1, False, 0, USER_RANK)
+
+
+def test_a_cpu_on_its_way_cannot_be_turned_round() -> None:
+    kit = Kit(2)
+    settled: list[int] = []
+    kit.hotplug.on_settled.append(settled.append)
+    kit.hotplug.set_online(1, False, 100, USER_RANK)
+    kit.hotplug.set_online(1, False, 100, USER_RANK)  # it is what it does anyway
+    with pytest.raises(ControlError, match="cpu1 is going offline: write again when it is") as refused:
+        kit.hotplug.set_online(1, True, 100, USER_RANK)
+    assert refused.value.errno_name == "EBUSY"
+    kit.play()
+    assert settled == [100]
+    assert not kit.cpus[1].online
+    assert not kit.hotplug.under_way
