@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv run test check bench clean
+.PHONY: venv mount run test check bench clean
 
 venv: .venv/.ready
 
@@ -11,6 +11,9 @@ venv: .venv/.ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@
+
+mount: venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mount]'
 
 run: venv
 	$(BIN)/softnet run
