@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from rich.text import Text
 
 from monitor.cpu_row import Columns, in_trouble, row
 from monitor.lines import FAINT, TROUBLE, View, line
-from monitor.rates import CpuRates, Rates
+from monitor.rates import CpuRates, Rates, together
 from monitor.snapshot import CpuStatistics, Snapshot
 
 _CELLS: Final = 64
@@ -62,42 +66,33 @@ def heat_cell(cpu: CpuStatistics, rate: CpuRates) -> tuple[str, str]:
     return ("#" if tenth >= 10 else str(tenth)), ("green", "yellow", "red")[min(tenth // 4, 2)]
 
 
-def _nodes(snapshot: Snapshot) -> dict[int, list[int]]:
-    nodes: dict[int, list[int]] = {}
-    for cpu in snapshot.cpus:
-        nodes.setdefault(cpu.node, []).append(cpu.index)
-    return dict(sorted(nodes.items()))
+def _nodes(snapshot: Snapshot) -> Mapping[int, list[int]]:
+    return _members(tuple([cpu.node for cpu in snapshot.cpus]))
+
+
+@lru_cache(maxsize=16)
+def _members(nodes: tuple[int, ...]) -> Mapping[int, list[int]]:
+    """Node -> its CPUs, of the node of each CPU."""
+    return {node: [cpu for cpu, at in enumerate(nodes) if at == node] for node in sorted(set(nodes))}
 
 
 def _heat_row(cpus: list[CpuStatistics], rates: Rates) -> Text:
     label = f" {f'{cpus[0].index}-{cpus[-1].index}':>8} |"
-    return line(label, *(heat_cell(cpu, rates.cpus[cpu.index]) for cpu in cpus), "|")
+    cells = [heat_cell(cpu, rates.cpus[cpu.index]) for cpu in cpus]
+    runs = [("".join([words for words, _ in run]), style) for style, run in groupby(cells, key=itemgetter(1))]
+    return line(label, *runs, "|")
 
 
 def _node_line(snapshot: Snapshot, rates: Rates, columns: Columns, node: int, members: list[int]) -> Text:
     of = [rates.cpus[i] for i in members]
-    hardirq, softirq, ksoftirqd, application, idle = (sum(rate.parts_ns[i] for rate in of) for i in range(5))
-    whole = CpuRates(
-        parts_ns=(hardirq, softirq, ksoftirqd, application, idle),
-        processed=sum(rate.processed for rate in of),
-        dropped=sum(rate.dropped for rate in of),
-        squeeze_budget=sum(rate.squeeze_budget for rate in of),
-        squeeze_time=sum(rate.squeeze_time for rate in of),
-        squeeze_with_work_left=sum(rate.squeeze_with_work_left for rate in of),
-        received_rps=sum(rate.received_rps for rate in of),
-        ipis_sent=sum(rate.ipis_sent for rate in of),
-        flow_limit_count=sum(rate.flow_limit_count for rate in of),
-        hardirqs=sum(rate.hardirqs for rate in of),
-        context_switches=sum(rate.context_switches for rate in of),
-        busy=sum(rate.busy for rate in of) / len(of),
-    )
-    qlen = sum(snapshot.cpus[i].input_qlen + snapshot.cpus[i].process_qlen for i in members)
-    running = sum(snapshot.cpus[i].ksoftirqd_running for i in members)
-    troubled = sum(in_trouble(rate) for rate in of)
+    cpus = [snapshot.cpus[i] for i in members]
+    qlen = sum([cpu.input_qlen + cpu.process_qlen for cpu in cpus])
+    running = sum([cpu.ksoftirqd_running for cpu in cpus])
+    troubled = sum([in_trouble(rate) for rate in of])
     note = line((f"{troubled} in trouble", TROUBLE) if troubled else "")
     return row(
         rates,
-        whole,
+        together(of),
         columns,
         f" node{node}"[:7].ljust(7),
         qlen,

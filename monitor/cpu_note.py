@@ -9,8 +9,24 @@ from monitor.rates import Rates
 from monitor.snapshot import Snapshot
 
 
-def note(snapshot: Snapshot, rates: Rates, index: int, unicode: bool) -> Text:
-    """Offline, a loss, the vectors it takes, the process that ran there, or unused; the first that holds, vectors and losses together."""
+class Residents:
+    """What is where: the vectors and the processes of each CPU."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.vectors: dict[int, list[int]] = {}
+        self.processes: dict[int, list[str]] = {}
+        for queue in snapshot.queues:
+            self.vectors.setdefault(queue.cpu, []).append(queue.index)
+        for process in snapshot.processes:
+            if not process.name.startswith("ksoftirqd"):
+                self.processes.setdefault(process.cpu, []).append(process.name)
+
+
+def note(snapshot: Snapshot, rates: Rates, residents: Residents, index: int, unicode: bool) -> Text:
+    """Offline, a loss, the vectors it takes, the process that ran there, or unused; the first that holds, vectors and losses together.
+
+    `full` behind the vectors: frames found no descriptor in one of their rings.
+    """
     cpu, rate = snapshot.cpus[index], rates.cpus[index]
     if not cpu.online:
         return line(("offline", FAINT))
@@ -19,28 +35,20 @@ def note(snapshot: Snapshot, rates: Rates, index: int, unicode: bool) -> Text:
         words.append(("flow limit", TROUBLE))
     elif rate.dropped:
         words.append(("backlog full", TROUBLE))
-    vectors = [queue.index for queue in snapshot.queues if queue.cpu == index]
+    vectors = residents.vectors.get(index)
     if vectors:
-        words.append((f"IRQ {ranges(vectors)}", ""))
-    application = _application(snapshot, rates, index)
+        words.append((f"IRQ {ranges(vectors)} full", TROUBLE) if rate.ring_drops else (f"IRQ {ranges(vectors)}", ""))
+    application = _application(snapshot, rates, residents, index)
     if application:
         words.append((f"app {plain(application, unicode=unicode)}", ""))
     if not words and not rate.busy and not cpu.processed:
         words.append(("unused", FAINT))
-    text = line()
-    for number, (part, style) in enumerate(words):
-        text.append(", " if number else "")
-        text.append(part, style or None)
-    return text
+    return line(*[word for pair in words for word in (", ", pair)][1:])
 
 
-def _application(snapshot: Snapshot, rates: Rates, index: int) -> str:
+def _application(snapshot: Snapshot, rates: Rates, residents: Residents, index: int) -> str:
     """The process that ran longest in the interval among those whose CPU this is; else the one that has it now."""
-    here = [
-        (rates.ran_ns.get(process.name, 0), process.name)
-        for process in snapshot.processes
-        if process.cpu == index and not process.name.startswith("ksoftirqd")
-    ]
+    here = [(rates.ran_ns.get(name, 0), name) for name in residents.processes.get(index, ())]
     ran_ns, name = max(here, default=(0, ""))
     if ran_ns > 0:
         return name

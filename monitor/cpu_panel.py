@@ -8,7 +8,7 @@ from typing import Final
 from rich.text import Text
 
 from monitor.cpu_heat import heat_lines, heat_lines_least, heat_lines_wanted
-from monitor.cpu_note import note
+from monitor.cpu_note import Residents, note
 from monitor.cpu_row import Columns, heading, in_trouble, row, trouble_key
 from monitor.lines import FAINT, TROUBLE, View, cut, cut_visibly, first_lines, gauge, line, place, rule
 from monitor.numbers import si
@@ -45,7 +45,9 @@ def cpu_order(snapshot: Snapshot, rates: Rates, view: View) -> list[int]:
     return shown
 
 
-def cpu_row(snapshot: Snapshot, rates: Rates, index: int, columns: Columns, unicode: bool) -> Text:
+def cpu_row(
+    snapshot: Snapshot, rates: Rates, residents: Residents, index: int, columns: Columns, unicode: bool
+) -> Text:
     """The line of CPU `index`."""
     cpu, rate = snapshot.cpus[index], rates.cpus[index]
     text = row(
@@ -55,7 +57,7 @@ def cpu_row(snapshot: Snapshot, rates: Rates, index: int, columns: Columns, unic
         f" {cpu.index:>3} {cpu.node:>2}",
         cpu.input_qlen + cpu.process_qlen,
         "R" if cpu.ksoftirqd_running else "-",
-        cut_visibly(note(snapshot, rates, index, unicode), columns.note) if columns.note else None,
+        cut_visibly(note(snapshot, rates, residents, index, unicode), columns.note) if columns.note else None,
         in_trouble(rate),
     )
     if not cpu.online:
@@ -92,11 +94,12 @@ def cpu_panel(snapshot: Snapshot, rates: Rates, view: View, lines: int) -> list[
     if folded(snapshot, view):
         panel += heat_lines(snapshot, rates, view, columns, lines - len(panel))
     nodes = _nodes(snapshot)
+    residents = Residents(snapshot)
     foot = [] if not nodes or lines - len(panel) < 4 else [_node_line(snapshot, rates, view, nodes)]
     panel += first_lines(
         order,
         lines - len(panel) - len(foot),
-        lambda index: cpu_row(snapshot, rates, index, columns, view.unicode),
+        lambda index: cpu_row(snapshot, rates, residents, index, columns, view.unicode),
         lambda missing: f"and {missing} CPUs in less trouble" if view.cpu_sort == "trouble" else f"and {missing} CPUs",
         min(view.row, len(order) - 1) if view.panel == 1 else -1,
     )

@@ -58,14 +58,16 @@ def squeezes(rates: Rates, budget: int, time: int) -> tuple[str, str]:
 
 
 def in_trouble(rate: CpuRates) -> bool:
-    """The CPU lost packets, or stopped with work left."""
-    return bool(rate.dropped or rate.squeeze_with_work_left)
+    """Its backlog or a ring that it has to empty lost packets, or net_rx_action stopped with work left."""
+    return bool(rate.dropped or rate.ring_drops or rate.squeeze_with_work_left)
 
 
-def trouble_key(cpu: CpuStatistics, rate: CpuRates) -> tuple[int, int, int, int, int]:
-    """Sorts the most troubled first. Magnitudes, not values, so that lines do not change places for nothing."""
+def trouble_key(cpu: CpuStatistics, rate: CpuRates) -> tuple[bool, int, int, int, int, int]:
+    """Sorts the most troubled first, those with a star before all others. Magnitudes, not values, so that lines do not
+    change places for nothing."""
     return (
-        -(rate.dropped + 1).bit_length(),
+        not in_trouble(rate),
+        -(rate.dropped + rate.ring_drops + 1).bit_length(),
         -(rate.squeezes + 1).bit_length(),
         -int(cpu.ksoftirqd_running),
         -int(rate.busy * 5),

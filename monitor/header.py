@@ -59,9 +59,9 @@ def conservation_line(rates: Rates, width: int) -> Text:
     equation = words[0].format(*parts)
     if len(equation) > width:
         equation = words[1].format(*parts)
-    text = line((equation, HEADING))
-    if rates.dropped_frames:
-        text.stylize(TROUBLE, equation.index("+ DROP"), equation.index(" + HELD"))
+    drop, held = equation.index("+ DROP"), equation.index(" + HELD")
+    lost = TROUBLE if rates.dropped_frames else HEADING
+    text = line((equation[:drop], HEADING), (equation[drop:held], lost), (equation[held:], HEADING))
     arrived, out = parts[:2]
     share = f" {100 * out / arrived:.1f}% out" if arrived else ""
     for more in (f" | {si(rates.per_second(rates.arrived_bytes * 8))}bit/s", share):

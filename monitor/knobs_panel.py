@@ -43,7 +43,7 @@ def knobs_line(snapshot: Snapshot, view: View, changed: bool) -> Text:
 
 
 def _different(values: Sequence[str]) -> str:
-    return ",".join(dict.fromkeys(_short(value) for value in values)) or "-"
+    return ",".join(dict.fromkeys([_short(value) for value in dict.fromkeys(values)])) or "-"
 
 
 def _short(mask: str) -> str:

@@ -88,9 +88,13 @@ def line(*parts: str | tuple[str, str]) -> Text:
         else:
             word, style = part
             words.append(word)
+            end = at + len(word)
             if style and word:
-                spans.append(Span(at, at + len(word), style))
-            at += len(word)
+                if spans and spans[-1].end == at and spans[-1].style == style:
+                    spans[-1] = Span(spans[-1].start, end, style)
+                else:
+                    spans.append(Span(at, end, style))
+            at = end
     return Text("".join(words), no_wrap=True, overflow="crop", end="", spans=spans)
 
 

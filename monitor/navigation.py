@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from monitor.command_line import CommandLine
-from monitor.cpu_note import note
+from monitor.cpu_note import Residents, note
 from monitor.cpu_panel import SORTS as CPU_SORTS
 from monitor.cpu_panel import cpu_order, folded
 from monitor.event_panel import shown_events
@@ -244,8 +244,9 @@ class Navigation:
             return []
         view = self.view(80, 24, True, True, None)
         if panel == 1:
+            residents = Residents(snapshot)
             return [
-                f"cpu{i} node{snapshot.cpus[i].node} {note(snapshot, rates, i, True).plain}"
+                f"cpu{i} node{snapshot.cpus[i].node} {note(snapshot, rates, residents, i, True).plain}"
                 for i in cpu_order(snapshot, rates, view)
             ]
         if panel in (2, 3):

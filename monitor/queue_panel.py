@@ -31,7 +31,7 @@ def _key(queue: QueueStatistics, rate: QueueRates) -> tuple[int, int, int]:
 
 
 SORTS: Final[Mapping[str, Callable[[QueueStatistics, QueueRates], tuple[float, ...]]]] = {
-    "trouble": lambda queue, rate: _key(queue, rate),
+    "trouble": _key,
     "queue": lambda queue, rate: (queue.index,),
     "fill": lambda queue, rate: (-queue.ring_fill,),
     "irq/s": lambda queue, rate: (-rate.irqs,),

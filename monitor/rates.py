@@ -6,9 +6,11 @@ counters adds up here; `per_second` makes a rate of a count.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from monitor.flow import Stage, flow_between
 from monitor.snapshot import WHOLE_WAY, Accounts, CpuStatistics, QueueStatistics, Snapshot, Totals
@@ -23,6 +25,8 @@ class CpuRates(Struct, frozen=True):
     """Time as hardirq, softirq, ksoftirqd, application, idle."""
     processed: int
     dropped: int
+    ring_drops: int
+    """Frames lost for want of a descriptor in the rings whose vectors this CPU takes now."""
     squeeze_budget: int
     squeeze_time: int
     squeeze_with_work_left: int
@@ -38,6 +42,15 @@ class CpuRates(Struct, frozen=True):
     def squeezes(self) -> int:
         """Squeezes by either cause."""
         return self.squeeze_budget + self.squeeze_time
+
+
+def together(rates: Sequence[CpuRates]) -> CpuRates:
+    """The counts of several CPUs added up, and how busy they were on average."""
+    columns = dict(zip(CpuRates.__struct_fields__, zip(*map(astuple, rates), strict=True), strict=True))
+    hardirq, softirq, ksoftirqd, application, idle = map(sum, zip(*columns.pop("parts_ns"), strict=True))
+    counts: dict[str, Any] = {name: sum(column) for name, column in columns.items()}
+    counts["busy"] /= len(rates)
+    return CpuRates((hardirq, softirq, ksoftirqd, application, idle), **counts)
 
 
 class QueueRates(Struct, frozen=True):
@@ -137,6 +150,14 @@ def delta(old: Snapshot | None, new: Snapshot) -> Rates:
     old_drops = {} if old is None else {sock.name: sock.drops for sock in old.sockets}
     old_ran_ns = {} if old is None else {process.name: process.ran_ns for process in old.processes}
     totals = new.totals
+    queues = tuple(
+        _queue_between(old_queues.get(queue.index), queue, row)
+        for queue, row in zip(new.queues, steering_between(old, new), strict=True)
+    )
+    ring_drops: dict[int, int] = {}
+    for queue, rate in zip(new.queues, queues, strict=True):
+        if rate.drops:
+            ring_drops[queue.cpu] = ring_drops.get(queue.cpu, 0) + rate.drops
     return Rates(
         interval_ns=new.meta.now_ns - old_ns,
         arrived_frames=totals.arrived_frames - before.arrived_frames,
@@ -145,11 +166,8 @@ def delta(old: Snapshot | None, new: Snapshot) -> Rates:
         consumed_frames=totals.consumed_frames - before.consumed_frames,
         dropped={reason: count - before.dropped.get(reason, 0) for reason, count in totals.dropped.items()},
         held_frames=totals.held_frames - before.held_frames,
-        cpus=tuple(_cpu_between(a, b) for a, b in zip(old_cpus, new.cpus, strict=True)),
-        queues=tuple(
-            _queue_between(old_queues.get(queue.index), queue, row)
-            for queue, row in zip(new.queues, steering_between(old, new), strict=True)
-        ),
+        cpus=tuple(_cpu_between(a, b, ring_drops.get(b.index, 0)) for a, b in zip(old_cpus, new.cpus, strict=True)),
+        queues=queues,
         waits={late.stage: wait_between(old_waits.get(late.stage), late) for late in new.latencies},
         flow=flow_between(old, new),
         socket_drops={sock.name: max(sock.drops - old_drops.get(sock.name, 0), 0) for sock in new.sockets},
@@ -157,7 +175,7 @@ def delta(old: Snapshot | None, new: Snapshot) -> Rates:
     )
 
 
-def _cpu_between(old: CpuStatistics, new: CpuStatistics) -> CpuRates:
+def _cpu_between(old: CpuStatistics, new: CpuStatistics, ring_drops: int) -> CpuRates:
     hardirq, softirq, ksoftirqd, application, idle = new.accounts.parts_ns()
     whole_ns = hardirq + softirq + ksoftirqd + application + idle - sum(old.accounts.parts_ns())
     old_hardirq, old_softirq, old_ksoftirqd, old_application, old_idle = old.accounts.parts_ns()
@@ -171,6 +189,7 @@ def _cpu_between(old: CpuStatistics, new: CpuStatistics) -> CpuRates:
         ),
         processed=new.processed - old.processed,
         dropped=new.dropped - old.dropped,
+        ring_drops=ring_drops,
         squeeze_budget=new.squeeze_budget - old.squeeze_budget,
         squeeze_time=new.squeeze_time - old.squeeze_time,
         squeeze_with_work_left=new.squeeze_with_work_left - old.squeeze_with_work_left,

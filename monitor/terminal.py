@@ -13,6 +13,7 @@ import signal
 import termios
 import tty
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from types import TracebackType
 from typing import Any
 
@@ -39,13 +40,29 @@ def can_unicode(encoding: str, environment: Mapping[str, str]) -> bool:
 
 
 class Painted:
-    """A frame as rich is to print it: its lines have their width already, so they are neither wrapped nor measured again."""
+    """A frame as rich is to print it: its lines have their width already, so they are neither wrapped nor measured again.
+
+    Where no style lies over another, which is everywhere but in a selected row, nothing needs to be combined either.
+    """
 
     def __init__(self, frame: Text) -> None:
         self._frame = frame
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[Segment]:
-        return self._frame.render(console)
+        spans = sorted(self._frame.spans)
+        if any(span.end > after.start for span, after in pairwise(spans)):
+            return self._frame.render(console)
+        plain = self._frame.plain
+        styles = {name: console.get_style(name) for name in {span.style for span in spans}}
+        segments: list[Segment] = []
+        at = 0
+        for start, end, name in spans:
+            if start > at:
+                segments.append(Segment(plain[at:start]))
+            segments.append(Segment(plain[start:end], styles[name]))
+            at = end
+        segments.append(Segment(plain[at:]))
+        return segments
 
 
 class Terminal:

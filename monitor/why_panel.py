@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from functools import lru_cache
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -17,7 +18,7 @@ def _sentence(finding: Finding, view: View, width: int) -> list[Text]:
     """The sentence on as many lines as it takes; the keys at the end of the last one if there is room."""
     room = max(width - 4, 10)
     words = plain(finding.text, unicode=view.unicode)
-    parts = [words] if cell_len(words) <= room else textwrap.wrap(words, room)
+    parts = (words,) if cell_len(words) <= room else _wrap(words, room)
     keys = ("[p] proof" + (" [a] commands" if finding.commands else "")) if view.keys else ""
     left = room - cell_len(parts[-1]) - len(keys)
     tail = (" " * left + keys if keys and left >= 2 else "", FAINT)
@@ -26,6 +27,11 @@ def _sentence(finding: Finding, view: View, width: int) -> list[Text]:
         line(mark, part, tail if number + 1 == len(parts) else "")
         for number, (mark, part) in enumerate(zip(marks, parts, strict=True))
     ]
+
+
+@lru_cache(maxsize=256)  # asked for the height first, then for the text
+def _wrap(words: str, width: int) -> tuple[str, ...]:
+    return tuple(textwrap.wrap(words, width))
 
 
 def lines_wanted(found: tuple[Finding, ...], view: View, width: int) -> int:

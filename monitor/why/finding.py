@@ -44,7 +44,17 @@ def knob(snapshot: Snapshot, name: str, default: str = "") -> str:
 
 def rps_cpus_path(snapshot: Snapshot, queue: int) -> str:
     """The control file with a queue's RPS mask."""
-    return f"/sys/class/net/{snapshot.meta.nic}/queues/rx-{queue}/rps_cpus"
+    return _queue_file(snapshot.meta.nic, queue, "rps_cpus")
+
+
+def rps_flow_cnt_path(snapshot: Snapshot, queue: int) -> str:
+    """The control file with the size of a queue's flow table."""
+    return _queue_file(snapshot.meta.nic, queue, "rps_flow_cnt")
+
+
+@lru_cache(maxsize=4096)
+def _queue_file(nic: str, queue: int, name: str) -> str:
+    return f"/sys/class/net/{nic}/queues/rx-{queue}/{name}"
 
 
 def rps_mask(snapshot: Snapshot, queue: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from emu.cpumask import cpus_of, format_list
 from monitor.rates import QueueRates, Rates
 from monitor.snapshot import Snapshot
-from monitor.why.finding import Finding, echo, knob, percent, rps_cpus_path, rps_mask, sysctl
+from monitor.why.finding import Finding, echo, knob, percent, rps_cpus_path, rps_flow_cnt_path, rps_mask, sysctl
 
 FEWEST_SKBS = 200
 UNEVEN = 1.5
@@ -19,8 +19,8 @@ def uneven_steering(snapshot: Snapshot, rates: Rates) -> Finding | None:
     """The queue of which RPS gave one CPU most above an even share."""
     found: tuple[float, int, int] | None = None
     for index, rate in enumerate(rates.queues):
-        size = rps_mask(snapshot, index).bit_count()
-        if size < 2 or rate.steering.skbs < FEWEST_SKBS:
+        size = rps_mask(snapshot, index).bit_count() if rate.steering.skbs >= FEWEST_SKBS else 0
+        if size < 2:
             continue
         cpu = max(rate.steering.to, key=lambda cpu: (rate.steering.to[cpu], -cpu))
         share = rate.steering.to[cpu] / rate.steering.skbs
@@ -59,14 +59,12 @@ def elephant(snapshot: Snapshot, rates: Rates) -> Finding | None:
         top = rate.top_flow
         return top.share if top is not None and top.of >= FEWEST_LOOKED_AT else 0.0
 
-    # A queue that loses packets comes before one that does not.
-    index = max(
-        range(len(rates.queues)),
-        key=lambda i: (share(rates.queues[i]) >= ELEPHANT, rates.queues[i].drops, share(rates.queues[i])),
-        default=-1,
-    )
-    if index < 0 or share(rates.queues[index]) < ELEPHANT:
+    large = [
+        (rate.drops, found, -index) for index, rate in enumerate(rates.queues) if (found := share(rate)) >= ELEPHANT
+    ]
+    if not large:
         return None
+    index = -max(large)[2]  # a queue that loses packets comes before one that does not
     rate = rates.queues[index]
     top = rate.top_flow
     assert top is not None
@@ -114,10 +112,7 @@ def rfs_half_set(snapshot: Snapshot, rates: Rates) -> Finding | None:
         return None
     if entries != "0":
         text = f"{ENTRIES} is {entries}, but no queue has an rps_flow_cnt: RFS steers nothing."
-        commands = tuple(
-            echo("4096", rps_cpus_path(snapshot, queue.index).replace("rps_cpus", "rps_flow_cnt"))
-            for queue in snapshot.queues[:8]
-        )
+        commands = tuple(echo("4096", rps_flow_cnt_path(snapshot, queue.index)) for queue in snapshot.queues[:8])
     else:
         text = f"rx-{with_table[0]} has rps_flow_cnt {counts[with_table[0]]}, but {ENTRIES} is 0: RFS steers nothing."
         commands = (sysctl(ENTRIES, "32768"),)
@@ -126,7 +121,7 @@ def rfs_half_set(snapshot: Snapshot, rates: Rates) -> Finding | None:
 
 
 def _flow_cnt(snapshot: Snapshot, queue: int) -> str:
-    return knob(snapshot, rps_cpus_path(snapshot, queue).replace("rps_cpus", "rps_flow_cnt"), "0")
+    return knob(snapshot, rps_flow_cnt_path(snapshot, queue), "0")
 
 
 def _rfs(snapshot: Snapshot, queue: int) -> bool:
@@ -136,5 +131,5 @@ def _rfs(snapshot: Snapshot, queue: int) -> bool:
 def _rfs_commands(snapshot: Snapshot, queue: int) -> tuple[str, ...]:
     return (
         sysctl(ENTRIES, "32768"),
-        echo("4096", rps_cpus_path(snapshot, queue).replace("rps_cpus", "rps_flow_cnt")),
+        echo("4096", rps_flow_cnt_path(snapshot, queue)),
     )

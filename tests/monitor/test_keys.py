@@ -10,7 +10,7 @@ import tty
 import pytest
 import trio
 import trio.testing
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.keys import KeyDecoder, has_keys, read_keys
@@ -46,6 +46,7 @@ def test_a_cut_anywhere_changes_no_key(text: str, data: st.DataObject) -> None:
     assert pieces == whole
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_taken(data: bytes) -> None:
     decoder = KeyDecoder(lambda key: None)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.console import Console
+from rich.segment import Segment
+from rich.style import Style
 
 from monitor.cpu_heat import heat_cell
 from monitor.cpu_panel import SORTS as CPU_SORTS
-from monitor.cpu_row import shares, squeezes
+from monitor.cpu_panel import cpu_order
+from monitor.cpu_row import in_trouble, shares, squeezes
 from monitor.header import conserved_parts
 from monitor.history import Change, History
 from monitor.identities import broken_identities
@@ -22,6 +27,7 @@ from monitor.rates import Rates, delta
 from monitor.render import footer, frame
 from monitor.snapshot import Snapshot
 from monitor.steering_panel import percents
+from monitor.terminal import Painted
 from monitor.why.finding import Finding
 from tests.monitor.machine import MadeUpMachine
 from tests.monitor.sound import snapshots
@@ -103,6 +109,31 @@ def test_a_frame_fits_any_terminal(snapshot: Snapshot, view: View) -> None:
     assert max(cell_len(line) for line in lines) <= view.width
     assert view.unicode or text.isascii()
     assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in text.replace("\n", ""))
+
+
+@settings(max_examples=40, deadline=None)
+@given(snapshots(), views())
+def test_a_painted_frame_is_what_rich_makes_of_its_text(snapshot: Snapshot, view: View) -> None:
+    text = frame(snapshot, delta(None, snapshot), (), view)
+    console = Console(width=view.width, height=view.height, force_terminal=True, color_system="256")
+
+    def cells(segments: Iterable[Segment]) -> list[tuple[str, Style]]:
+        return [(letter, segment.style or Style.null()) for segment in segments for letter in segment.text]
+
+    assert cells(Painted(text).__rich_console__(console, console.options)) == cells(text.render(console))
+
+
+@settings(max_examples=40, deadline=None)
+@given(snapshots(10**6), st.booleans())
+def test_rows_with_a_star_come_first_and_are_those_with_losses_or_work_left(snapshot: Snapshot, inverted: bool) -> None:
+    rates = delta(None, snapshot)
+    order = cpu_order(snapshot, rates, View(80, 24, inverted=inverted))
+    stars = [in_trouble(rates.cpus[i]) for i in order]
+    assert stars == sorted(stars, reverse=not inverted)
+    lossy = {queue.cpu for queue in snapshot.queues if queue.drops}
+    for i, star in zip(order, stars, strict=True):
+        cpu = snapshot.cpus[i]
+        assert star == bool(cpu.dropped or cpu.squeeze_with_work_left or i in lossy)
 
 
 @given(st.integers(1, 10**12), st.integers(0, 10**7), st.integers(0, 10**7))

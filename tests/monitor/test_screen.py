@@ -61,7 +61,7 @@ def test_eight_cpus_and_queues_at_120_by_40() -> None:
 ─ 1 CPU ──────────────────────────────── h hardirq  s softirq  k ksoftirqd  a app  . idle, per second, sort: trouble v ─
  cpu nd load                 %hi  %si %app %idl   proc   drop   sqz       b/t    rps   ipi>   qlen ks note
 *  2  0 [hhsssssssskkaaa..] 10.0 60.0 20.0 10.0   310k  34.4k    17      3/14  8.33k      0   1001 R  backlog full
-*  0  0 [hsssa............]  4.0 20.2  8.1 67.7   102k      0    10      0/10      0  25.0k      0 -  IRQ rx-0..3
+*  0  0 [hsssa............]  4.0 20.2  8.1 67.7   102k      0    10      0/10      0  25.0k      0 -  IRQ rx-0..3 full
    5  1 [hssssssaa........]  6.9 34.2 13.7 45.2   134k      0     0         -  8.33k      0      0 -
    3  0 [hssa.............]  2.8 14.3  5.7 77.2   161k      0     0         -  8.33k      0      0 -  app reader
    1  0 [s................]  1.1  5.6  2.3 91.0   206k      0     0         -  8.33k      0      0 -  app reader
@@ -112,7 +112,7 @@ def test_sixty_four_cpus_fold_into_nodes_and_heat_at_120_by_40() -> None:
  node1  [hsssa............]  3.5 17.7  7.1 71.7      0      0     0         -   267k      0      0 -
     32-63 |113415433655423.2141331432232324|
 *  2  0 [hhsssssssskkaaa..] 10.0 60.0 20.0 10.0   310k  34.4k    28      4/24  8.33k      0   1001 R  backlog full
-*  0  0 [hssssaa..........]  4.8 24.1  9.6 61.5   102k      0    28      0/28      0  25.0k      0 -  IRQ rx-0..3
+*  0  0 [hssssaa..........]  4.8 24.1  9.6 61.5   102k      0    28      0/28      0  25.0k      0 -  IRQ rx-0..3 full
   41  1 [hsssssssaaa......]  8.0 40.2 16.1 35.7      0      0     0         -  8.33k      0      0 -
   14  0 [hssssaa..........]  5.1 25.7 10.3 58.9      0      0     0         -  8.33k      0      0 -
  and 60 CPUs in less trouble
