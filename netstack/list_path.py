@@ -147,7 +147,7 @@ def rcv_plain_lists(
     """`PacketType.plain_func`: lists of data for sinks, one after the other, in one go. None: that they are not, or not all."""
     cpu = sd.cpu
     to = [skb.hdr.sink for skb in skbs]
-    if sinks is None or None in to or [sink for sink in to if sink.poster is not cpu or sink.ethertype != ethertype]:
+    if sinks is None or [s for s in to if s is None or s.poster is not cpu or s.ethertype != ethertype]:
         return None
     sink_ns = to[0].rcv_ns
     now_ns = cpu.local_now_ns

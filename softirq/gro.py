@@ -125,6 +125,7 @@ def napi_gro_receive(sd: SoftnetData, napi: Napi, skb: Skb) -> GroResult:
         held = bucket[key]
         if not isinstance(held, GroHeld):
             held = bucket[key] = GroHeld(sd, held)
+            napi.gro_merging |= 1 << shape.bucket
         elif (
             held.shape is shape
             and held.streaming
@@ -377,10 +378,12 @@ def napi_gro_flush(sd: SoftnetData, napi: Napi, flush_old: bool) -> None:
     sizes: list[int] = []
     """Of the lists of which each fills a batch; they are the beginning of rx_list."""
     end = 0
-    for bucket in napi.gro_hash:
+    merging = napi.gro_merging
+    napi.gro_merging = 0
+    for index, bucket in enumerate(napi.gro_hash):
         if not bucket:
             continue
-        if count >= batch or GroHeld in map(type, bucket.values()):
+        if merging >> index & 1 or count >= batch:
             for held in bucket.values():
                 if isinstance(held, GroHeld):
                     rx_list.append(_finished(sd, held))

@@ -40,6 +40,8 @@ class Napi:
         self.prefer_busy_poll = False
         self.gro_hash: list[dict[bytes, Skb | GroHeld]] = [{} for _ in range(GRO_HASH_BUCKETS)]
         """Held packets per bucket, oldest first, by `GroShape.key_for`; one that met another of its flow is kept as its `GroHeld`."""
+        self.gro_merging = 0
+        """Bit n: bucket n may hold a `GroHeld`; others hold skbs only."""
         self.gro_held = 0
         """Packets held over all buckets."""
         self.rx_list: list[Skb] = []
