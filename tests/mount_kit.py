@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -111,9 +111,8 @@ def is_mounted(path: Path) -> bool:
     return f" {path.resolve()} " in Path("/proc/self/mounts").read_text()
 
 
-def wait_until(condition: object) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     """Wait until `condition()`; AssertionError after PATIENCE."""
-    assert callable(condition)
     ends = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < ends, "it took too long"
