@@ -186,7 +186,8 @@ def _apply_settings(scenario: Scenario, origin: Origin, commands: Commands) -> N
         try:
             apply_setting(commands.tree, key, value)
         except ControlError as error:
-            raise origin.error(path, error.message.removeprefix(f"{key}: ")) from error
+            words = error.message.removeprefix(f"{commands.tree.resolve(key)}: ")
+            raise origin.error(path, f"{error.errno_name}: {words}") from error
 
 
 def _schedule(scenario: Scenario, origin: Origin, user: User) -> None:
@@ -197,7 +198,7 @@ def _schedule(scenario: Scenario, origin: Origin, user: User) -> None:
             try:
                 user.schedule(int(at.time), line, f"{origin.where(path)}: at {at.time}, {line!r}")
             except ControlError as error:
-                raise origin.error(path, error.message) from error
+                raise origin.error(path, f"{error.errno_name}: {error.message}") from error
 
 
 # -------------------------------------------------------------------- traffic

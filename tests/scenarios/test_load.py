@@ -281,7 +281,7 @@ def test_a_refused_setting_is_named_once() -> None:
     loaded = parse_scenario("", "f.toml", Path(), {("set", path): (f"--set {path}", "zz")})
     with pytest.raises(ConfigError) as caught:
         build(loaded.scenario, loaded.origin, 1)
-    assert str(caught.value).startswith(f"--set {path}: 'zz' is no CPU mask")
+    assert str(caught.value).startswith(f"--set {path}: EINVAL: 'zz' is no CPU mask")
     assert str(caught.value).count(path) == 1
 
 
