@@ -73,7 +73,7 @@ def _table(rss: Rss, asked: dict[str, list[str]]) -> list[int] | None:
     if "equal" in asked:
         count = number(asked["equal"][0], "equal")
         if not 1 <= count <= rss.queues:
-            raise ControlError(EINVAL, f"equal {count}: the device has {rss.queues} queues")
+            raise ControlError(EINVAL, f"equal {count}: it takes 1 to {rss.queues} queues")
         table = default_indirection(entries, count)
     elif "weight" in asked:
         table = weighted_indirection(entries, [number(text, "weight") for text in asked["weight"]], rss.queues)

@@ -75,7 +75,7 @@ class Rss:
     def set_equal(self, count: int) -> None:
         """ethtool -X equal N: spread over the first `count` queues. ControlError EINVAL."""
         if not 1 <= count <= self.queues:
-            raise ControlError(EINVAL, f"equal {count}: the device has {self.queues} queues")
+            raise ControlError(EINVAL, f"equal {count}: it takes 1 to {self.queues} queues")
         self.indirection = default_indirection(len(self.indirection), count)
         self.configured = True
 

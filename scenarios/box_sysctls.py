@@ -6,7 +6,7 @@ from typing import Final
 
 from emu.cpumask import format_mask
 from emu.rules import RULES
-from emu.settings import LIMITS
+from emu.settings import LIMITS, NOT_FOLLOWED, NetCoreSettings
 from netstack.settings import IPFRAG_HIGH_THRESH_BYTES
 from scenarios.box_cpus import BoxCpus
 from scenarios.box_settings import BoxSettings
@@ -29,7 +29,10 @@ SYSCTLS: Final = (*CORE_NUMBERS, *CORE_MASKS, *OTHER_NUMBERS, *(name for pair in
 
 
 def read_sysctls(into: BoxSettings, cpus: BoxCpus, release: str) -> None:
-    """Put the sysctls, in an order in which they can be written. `release`: whose rules hold. InputFileError."""
+    """Put the sysctls that change something, in an order in which they can be written. InputFileError.
+
+    `release`: whose rules hold.
+    """
     files = into.files
     for name in (*CORE_NUMBERS, *OTHER_NUMBERS):
         _put_number(into, name)
@@ -51,5 +54,10 @@ def read_sysctls(into: BoxSettings, cpus: BoxCpus, release: str) -> None:
 def _put_number(into: BoxSettings, name: str) -> None:
     path = f"{NET}/{name}"
     value = into.files.number(path)
-    if value is not None:
+    sysctl = name.removeprefix("core/")
+    if sysctl in NOT_FOLLOWED:
+        kept = getattr(NetCoreSettings(nr_cpus=1, netdev_budget_usecs=0), sysctl)
+        if value not in (None, kept):
+            into.differs.append(f"{sysctl} is {kept}, not {value}: {NOT_FOLLOWED[sysctl]}")
+    elif value is not None:
         into.put("set", f"/{path}", str(value), path)

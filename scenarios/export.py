@@ -87,8 +87,9 @@ def write_files(target: Path, files: Mapping[str, str]) -> None:
     """
     for name in files:
         assert name and not any(part in ("", ".", "..") for part in name.split("/")), f"{name!r} leads out of the tree"
-    made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name[:40]}."))
+    made: Path | None = None
     try:
+        made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name[:40]}."))
         for name, text in files.items():
             path = made / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +99,8 @@ def write_files(target: Path, files: Mapping[str, str]) -> None:
         made.chmod(target.stat().st_mode & 0o7777 if target.exists() else 0o777 & ~mask)
         made.rename(target)
     except BaseException as error:
-        shutil.rmtree(made, ignore_errors=True)
+        if made is not None:
+            shutil.rmtree(made, ignore_errors=True)
         if isinstance(error, OSError):
             error.filename, error.filename2 = str(target), None
         raise

@@ -36,11 +36,10 @@ class Taskset:
 
     def register(self, commands: Commands) -> None:
         """Add the command."""
-        commands.register("taskset", self._run, asks=lambda words: len(words) < 3, words=self._words)
+        commands.register("taskset", self._run, asks=lambda words: len(_split(words)[1]) < 2, words=self._words)
 
     def _run(self, words: list[str]) -> str:
-        flags = "".join(word[1:] for word in words if _FLAGS.fullmatch(word))
-        words = [word for word in words if not _FLAGS.fullmatch(word)]
+        flags, words = _split(words)
         if "p" not in flags or not 1 <= len(words) <= 2 or any(word.startswith("-") for word in words):
             raise ControlError(EINVAL, f"it is for processes that run: {FORM}")
         found = self._find(words[-1])
@@ -49,7 +48,10 @@ class Taskset:
         if len(words) == 2:
             nr_cpus = len(self._machine.cpus)
             wanted = words[0].removeprefix("0x")
-            mask = parse_list(words[0], nr_cpus) if is_list else parse_mask(wanted, nr_cpus)
+            try:
+                mask = parse_list(words[0], nr_cpus) if is_list else parse_mask(wanted, nr_cpus)
+            except ControlError as error:  # taskset itself reads it, and has but one errno
+                raise ControlError(EINVAL, error.message) from error
             now_ns, rank = self._machine.clock.now_ns, self._machine.user_rank
             for process in found:
                 sched_setaffinity(process, mask, self._machine.cpus, now_ns, rank)
@@ -78,6 +80,12 @@ class Taskset:
 
     def _words(self, before: list[str]) -> list[str]:
         return ["-p", "-cp"] if not before else self._names()
+
+
+def _split(words: list[str]) -> tuple[str, list[str]]:
+    """The letters of the flags, and the other words."""
+    flags = "".join(word[1:] for word in words if _FLAGS.fullmatch(word))
+    return flags, [word for word in words if not _FLAGS.fullmatch(word)]
 
 
 def _thread(name: str) -> str:

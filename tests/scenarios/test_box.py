@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emu.errors import ConfigError, ControlError, InputFileError, SoftnetError
+from scenarios.box import read_box
 from scenarios.box_files import BoxFiles
 from scenarios.build import Built
 from scenarios.catalog import open_scenario
@@ -78,6 +79,16 @@ def test_sysctls_are_those_of_the_box() -> None:
     assert built.machine.net.settings.netdev_budget == 600
     assert built.machine.net.settings.rmem_max == 16_777_216
     assert built.machine.net.settings.rps_sock_flow_entries == 32_768
+
+
+def test_a_sysctl_that_changes_nothing_here_is_told_and_does_not_stop_the_copy(tmp_path: Path) -> None:
+    tree = copy("ice", tmp_path)
+    for name in ("busy_poll", "busy_read"):
+        (tree / "proc/sys/net/core" / name).write_text("50\n")
+    told = [note for note in read_box(tree, "box", {}).notes if "not as on the box" in note]
+    assert len(told) == 1
+    assert "busy_poll is 0, not 50: no socket polls a device here; busy_read is 0, not 50" in told[0]
+    assert machine_of(tree).machine.tree.read("/proc/sys/net/core/busy_poll") == "0\n"
 
 
 def test_sparse_cpus_and_what_an_old_copy_leaves_out() -> None:

@@ -254,6 +254,12 @@ def test_a_failed_write_leaves_nothing_and_names_the_directory(tmp_path: Path, m
     assert list(tmp_path.iterdir()) == []
 
 
+def test_where_nothing_can_be_made_the_directory_asked_for_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="box") as refused:
+        write_files(tmp_path / "gone" / "box", {"proc/stat": ""})
+    assert refused.value.filename == str(tmp_path / "gone" / "box")
+
+
 @pytest.mark.parametrize("name", ["../out", "/etc/x", "proc/../../x", "", "proc//x", "./x"])
 def test_nothing_is_written_outside(name: str, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="leads out of the tree"):

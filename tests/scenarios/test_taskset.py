@@ -86,9 +86,16 @@ def test_one_thread_of_several_may_be_named() -> None:
 def test_a_bad_taskset_is_refused_and_changes_nothing(line: str, words: str) -> None:
     built = make(BOX)
     before = [thread.process.allowed for thread in built.threads]
-    with pytest.raises(ControlError, match=words):
+    with pytest.raises(ControlError, match=words) as refused:
         built.user.commands.run(line)
+    assert refused.value.errno_name in ("EINVAL", "ESRCH")
     assert [thread.process.allowed for thread in built.threads] == before
+
+
+@pytest.mark.parametrize("line", ["taskset -p hog", "taskset -cp hog", "taskset -c -p hog", "taskset -p -a hog"])
+def test_a_question_is_one_however_its_flags_are_written(line: str) -> None:
+    assert make(BOX).user.commands.asks(line)
+    assert not make(BOX).user.commands.asks(line.replace("hog", "1 hog"))
 
 
 def test_a_cpu_that_is_offline_is_refused_alone_and_taken_with_others() -> None:
