@@ -25,6 +25,7 @@ from scenarios.commands.mask import mask
 from scenarios.commands.mount import mount, shell
 from scenarios.commands.run import run
 from scenarios.commands.why import why
+from scenarios.stopping import stopped_by_signals
 
 EXIT_OK: Final = 0
 EXIT_USAGE: Final = 2
@@ -45,7 +46,7 @@ EPILOGUE: Final = """Exit codes:
   2  a wrong setting or command line
   3  an input file from which nothing could be read
   4  softnet broke a law of its own: a bug
-  130  ended by Ctrl-C
+  130  ended by Ctrl-C (or SIGTERM, SIGHUP)
   141  whoever read the output went away"""
 
 
@@ -82,14 +83,15 @@ app.command(shell)
 
 def main(tokens: Sequence[str] | None = None) -> int:
     """Run the command line, `sys.argv` if `tokens` is None, and return the exit code."""
-    try:
-        return _main(tokens)
-    except BrokenPipeError:
-        _forget_output()
-        return EXIT_CLOSED_PIPE
-    except KeyboardInterrupt as stopped:
-        _say(" ".join(str(word) for word in stopped.args) or "stopped")
-        return EXIT_INTERRUPTED
+    with stopped_by_signals():
+        try:
+            return _main(tokens)
+        except BrokenPipeError:
+            _forget_output()
+            return EXIT_CLOSED_PIPE
+        except KeyboardInterrupt as stopped:
+            _say(" ".join(str(word) for word in stopped.args) or "stopped")
+            return EXIT_INTERRUPTED
 
 
 def _main(tokens: Sequence[str] | None) -> int:

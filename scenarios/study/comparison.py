@@ -16,6 +16,11 @@ from scenarios.study.server_commands import ServerCommands
 from scenarios.study.table import side_by_side
 from scenarios.study.verdict import failures, verdict
 
+MANY_SEEDS: Final = 10
+"""With fewer a percentile bootstrap promises too much (`scenarios.study.bootstrap`)."""
+
+_NO_COMMAND: Final = "No command on a server makes this difference"
+
 SCHEMA_VERSION: Final = 1
 """Rises when a field changes its meaning or goes away."""
 
@@ -61,17 +66,16 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
     def words(self) -> str:
         """The whole of it for people; no escape sequence, ends with a newline."""
-        several = len(self.seeds) > 1
         lines = [
             f"A: {plain(self.a.scenario)}",
             f"B: {plain(self.b.scenario)}" + "".join(f"\n   {plain(change)}" for change in self.b.changes),
             f"{len(self.seeds)} of {self.seeds_wanted} seeds: {_spans(self.seeds)}; "
-            f"{duration(self.a.length_ns[0])} each"
-            + (f" after {duration(self.warmup_ns[0])} of warm-up" if self.warmup_ns[0] else ""),
+            + " in A, ".join(dict.fromkeys(self._span(side) for side in (0, 1)))
+            + (" in B" if self._span(0) != self._span(1) else ""),
             "The same frames were sent to both."
             if self.same_traffic
             else f"A and B were NOT sent the same frames: {', '.join(map(plain, self.different_sources))}.",
-            *([] if several else ["One seed: differences are this seed's, and have no interval."]),
+            *self._caution(),
             *side_by_side(self.figures),
             "",
             "Verdict",
@@ -82,10 +86,27 @@ class Comparison(Struct, frozen=True, kw_only=True):
             if script:
                 lines += ["", f"# {title}", *script]
         if not self.apply:
-            lines += ["", "# No command on a server makes this difference."]
+            same = self.same_traffic and not self.fixed
+            words = "A and B have the same settings: there is nothing to change" if same else _NO_COMMAND
+            lines += ["", f"# {words}."]
         lines += [f"# {plain(sentence)}" for sentence in self.fixed]
         lines += ["", f"Again: {self.command}"]
         return "\n".join(lines) + "\n"
+
+    def _span(self, side: int) -> str:
+        """What was looked at of each run of A (0) or B (1); runs of a capture are over when nothing is left to do."""
+        warmup_ns = self.warmup_ns[side]
+        return f"{duration((self.a, self.b)[side].length_ns[0])} each" + (
+            f" after {duration(warmup_ns)} of warm-up" if warmup_ns else ""
+        )
+
+    def _caution(self) -> list[str]:
+        """What few seeds cannot prove."""
+        if len(self.seeds) == 1:
+            return ["One seed: differences are this seed's, and have no interval."]
+        if len(self.seeds) < MANY_SEEDS:
+            return [f"Fewer than {MANY_SEEDS} seeds: the intervals are narrower than 95% would be."]
+        return []
 
 
 def compare(

@@ -140,9 +140,11 @@ def _latency(found: Figures, start: Latency | None, end: Latency) -> None:
     if start is not None:
         bins.subtract(dict(start.bins))
         bins = +bins
+    # The largest wait bounds the last bin, but for one that may be the warm-up's.
+    max_is_known = start is None or end.max_ns > start.max_ns
     for word, percent in PERCENTILES.items():
         bound = percentile_bin(bins, percent)
-        found[f"{name}/{word}"] = None if bound is None else min(bound, end.max_ns)
+        found[f"{name}/{word}"] = bound if bound is None or not max_is_known else min(bound, end.max_ns)
     count = end.count - (start.count if start is not None else 0)
     total_ns = end.sum_ns - (start.sum_ns if start is not None else 0)
     found[f"{name}/mean"] = total_ns / count if count else None

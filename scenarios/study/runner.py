@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import FrameType
 
 from emu.errors import ConfigError, ControlError
 from monitor.signals import STOPPING
 from scenarios.build import Built, build
 from scenarios.headless import run_headless
 from scenarios.load import LoadedScenario
+from scenarios.shown import shown
 from scenarios.study.figures import Figures, figures
 from scenarios.study.traffic import watch_traffic
 
@@ -59,10 +59,12 @@ class Pairs:
 
 
 def prepare(side: Side, seed: int) -> Built:
-    """The machine of `side`, its changes made. ConfigError for a change that the kernel refuses, with its errno."""
+    """The machine of `side`, its changes made. ConfigError for one that only shows something, or that the kernel refuses (its errno)."""
     built = build(side.loaded.scenario, side.loaded.origin, seed)
     for line in side.changes:
         try:
+            if built.user.commands.asks(line) and not line.lstrip().startswith("#"):
+                raise ConfigError(f"--change: {shown(repr(line))} changes nothing, write what does: echo VALUE > PATH")
             built.user.commands.run(line)
         except ControlError as error:
             raise ConfigError(f"--change: {error.errno_name}: {error.message}") from error
@@ -84,16 +86,15 @@ def run_pairs(
 ) -> Pairs:
     """Run both sides under all `seeds`, `workers` runs at a time. `progress` is told how many runs are over.
 
-    A Ctrl-C (SIGTERM, SIGHUP) ends it: the seeds whose runs are both there are returned. An error of a run is raised.
+    A Ctrl-C (KeyboardInterrupt) ends it: the seeds whose runs are both there are returned. An error of a run is raised.
     """
     done: dict[tuple[int, int], Measured] = {}
     tasks = [(index, which) for index in range(len(seeds)) for which in (0, 1)]
     cut_short = False
     try:
-        with _interrupted_by_signals():
-            for task, measured in _results([((a, b)[which], seeds[index]) for index, which in tasks], workers):
-                done[tasks[task]] = measured
-                progress(len(done))
+        for task, measured in _results([((a, b)[which], seeds[index]) for index, which in tasks], workers):
+            done[tasks[task]] = measured
+            progress(len(done))
     except KeyboardInterrupt:
         cut_short = True
     pairs = Pairs(was_cut_short=cut_short)
@@ -157,7 +158,7 @@ def _signals_held_back() -> Iterator[None]:
         for number, handler in old.items():
             signal.signal(number, handler)
     if asked:
-        raise KeyboardInterrupt
+        signal.raise_signal(asked[0])
 
 
 def _leave_signals_to_the_parent() -> None:
@@ -166,21 +167,3 @@ def _leave_signals_to_the_parent() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-
-
-@contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP mean what a Ctrl-C does. Only the main thread can say so; elsewhere nothing changes."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.raise_signal(signal.SIGINT)  # trio has its own way with that one
-
-    try:
-        old = {number: signal.signal(number, interrupt) for number in STOPPING if number != signal.SIGINT}
-    except ValueError:
-        old = {}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from emu.cpumask import format_list, mask_of, parse_list
 from emu.tree import SYSCTL_ROOT, sysctl_name
 from scenarios.build import Built
 from scenarios.schema import Scenario
@@ -24,6 +25,7 @@ MASK_FILES: Final = ("rps_cpus", "flow_limit_cpu_bitmap", "rps_default_mask")
 """Files that read as groups of hexadecimal digits, more of them on a machine with more CPUs."""
 
 _IRQ: Final = "/proc/irq/"
+_CPU: Final = "/sys/devices/system/cpu/cpu"
 _BITMAP: Final = "/proc/sys/net/core/flow_limit_cpu_bitmap"
 _TABLE: Final = "/proc/sys/net/core/flow_limit_table_len"
 
@@ -50,7 +52,11 @@ class Settings:
     """All settings of a machine, before its first frame."""
 
     files: dict[str, str]
-    """Control file that can be read and written -> its text without the newline; but for those of interrupts."""
+    """Control file that can be read and written -> its text without the newline; but for those of interrupts and cpuN/online."""
+    online: list[bool]
+    """By CPU; one that was asked to go or to come counts as gone or there."""
+    allowed: dict[str, str]
+    """A thread's name -> the list of CPUs that it may run on."""
     affinity: dict[str, str]
     """An interrupt's name -> its smp_affinity_list."""
     irqs: dict[str, int]
@@ -71,15 +77,18 @@ class ServerCommands:
 def settings_of(built: Built) -> Settings:
     """The settings of `built` as they are now."""
     tree = built.machine.tree
+    cpus, under_way = built.machine.cpus, built.machine.hotplug.under_way
+    online = [under_way.get(cpu.index, cpu.online) for cpu in cpus]
+    allowed = {thread.process.name: format_list(thread.process.allowed, len(cpus)) for thread in built.threads}
     files = {}
     for path in tree.paths():
         entry = tree.entry(path)
-        if entry.read is not None and entry.write is not None and not path.startswith(_IRQ):
+        if entry.read is not None and entry.write is not None and not path.startswith((_IRQ, _CPU)):
             files[path] = entry.read().removesuffix("\n")
     vectors = built.nic.vectors
     affinity = {vector.name: tree.read(f"{_IRQ}{vector.irq}/smp_affinity_list").strip() for vector in vectors}
     known = {vector.name: vector.irq for vector in vectors[: len(built.scenario.nic.irqs)]}
-    return Settings(files, affinity, known, nic_settings(built))
+    return Settings(files, online, allowed, affinity, known, nic_settings(built))
 
 
 def server_commands(a: Built, b: Built) -> ServerCommands:
@@ -98,7 +107,14 @@ def server_commands(a: Built, b: Built) -> ServerCommands:
 
 def _script(old: Settings, new: Settings) -> list[str]:
     """The lines of a script from `old` to `new`; empty when nothing differs."""
-    lines = [*nic_commands(old.nic, new.nic), *_affinity_commands(old, new), *_file_commands(old, new)]
+    lines = [
+        *_online_commands(old, new, True),
+        *nic_commands(old.nic, new.nic),
+        *_affinity_commands(old, new),
+        *_file_commands(old, new),
+        *_allowed_commands(old, new),
+        *_online_commands(old, new, False),
+    ]
     if not lines:
         return []
     head = ["set -eu"]
@@ -109,9 +125,31 @@ def _script(old: Settings, new: Settings) -> list[str]:
     return [*head, *lines]
 
 
+def _online_commands(old: Settings, new: Settings, online: bool) -> Iterator[str]:
+    """CPUs that come first of all, or go last of all: nothing can be moved to one that is not there."""
+    for index, (was, now) in enumerate(zip(old.online, new.online, strict=False)):
+        if was != now == online:
+            yield _command(f"{_CPU}{index}/online", str(int(now)))
+
+
+def _allowed_commands(old: Settings, new: Settings) -> Iterator[str]:
+    """Where threads may run, as sentences: their numbers are the server's."""
+    if len(old.online) != len(new.online):
+        return
+    moved: dict[str, list[str]] = {}
+    for name, cpus in new.allowed.items():
+        if cpus != old.allowed.get(name, cpus):
+            moved.setdefault(cpus, []).append(shown(name))
+    for cpus, names in moved.items():
+        yield f"# taskset -cp {cpus} PID, with the number of each of these threads: {', '.join(names)}"
+
+
 def _affinity_commands(old: Settings, new: Settings) -> Iterator[str]:
+    gone = mask_of(index for index, online in enumerate(old.online) if not online)
     for name, cpus in new.affinity.items():
-        if cpus != old.affinity.get(name):
+        # An interrupt whose CPUs have all gone was moved elsewhere, and does not come back by itself.
+        was_moved = not parse_list(cpus, len(new.online)) & ~gone
+        if was_moved or cpus != old.affinity.get(name):
             number = new.irqs.get(name, old.irqs.get(name))
             # A number that is not known is the server's to give: it is looked up by the name.
             path = f'"{_IRQ}$(irq {shlex.quote(name)})/' if number is None else f'"{_IRQ}{number}/'
@@ -139,8 +177,6 @@ def _differs(path: str, old: Settings, new: Settings) -> bool:
         return _mask(was) != _mask(now)
     if was is None and "/queues/" in path:
         return now != "0"  # as a queue that is made anew has it
-    if was is None and path.startswith("/sys/devices/system/cpu/"):
-        return False  # a CPU that the other machine does not have
     return was != now
 
 

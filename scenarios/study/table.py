@@ -89,7 +89,7 @@ def _interval(figure: Paired) -> str:
         return ""
     if figure.same_in_every_seed:
         return "same in every seed"
-    if figure.a and not figure.b:
+    if figure.proven and not figure.b:
         return "gone in every seed"
     return f"{_change(figure, figure.low)} .. {_change(figure, figure.high)}"
 

@@ -11,10 +11,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from scenarios import cli
 from scenarios.study import runner
+from scenarios.study.comparison import Comparison
 from tests.scenarios.study.kit import RPS, text
 
 ROOT = Path(__file__).parents[3]
@@ -95,6 +97,28 @@ def test_one_seed_has_no_interval(small: str, capsys: pytest.CaptureFixture[str]
     words = capsys.readouterr().out
     assert "One seed: differences are this seed's, and have no interval." in words
     assert " .. " not in words
+
+
+def test_few_seeds_are_said_to_be_few_and_equal_machines_to_be_equal(
+    small: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = document(capsys, small, small, "--seeds", "2", "--duration", "2ms")
+    comparison = msgspec.convert(found, Comparison)
+    few = "Fewer than 10 seeds: the intervals are narrower than 95% would be."
+    assert few in comparison.words()
+    assert few not in msgspec.structs.replace(comparison, seeds=tuple(range(10))).words()
+    assert "# A and B have the same settings: there is nothing to change." in comparison.words()
+    other = msgspec.structs.replace(comparison, same_traffic=False)
+    assert "# No command on a server makes this difference." in other.words()
+
+
+def test_runs_of_different_length_are_said_to_be(small: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(capsys, small, small, "--seeds", "1", "--duration", "2ms")
+    comparison = msgspec.convert(found, Comparison)
+    assert "1 of 1 seeds: 1; 1.0ms each after 1.0ms of warm-up\n" in comparison.words()
+    longer = msgspec.structs.replace(comparison.b, length_ns=(3_000_000,))
+    words = msgspec.structs.replace(comparison, b=longer, warmup_ns=(1_000_000, 0)).words()
+    assert "1 of 1 seeds: 1; 1.0ms each after 1.0ms of warm-up in A, 3.0ms each in B\n" in words
 
 
 def test_the_text_fits_a_terminal_but_for_commands(small: str, slow: str, capsys: pytest.CaptureFixture[str]) -> None:

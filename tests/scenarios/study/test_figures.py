@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
+from monitor.snapshot import Snapshot
 from scenarios.build import build
 from scenarios.headless import Span, run_headless
 from scenarios.study.figures import figures
@@ -63,6 +65,25 @@ def test_percentiles_of_the_rest_are_those_of_a_histogram_of_the_rest() -> None:
         rest = sorted(bound for bound, count in end.bins for _ in range(count - before.get(bound, 0)))
         if rest:
             assert found[f"latency/{end.stage}/p50"] == min(rest[-(-len(rest) * 50 // 100) - 1], end.max_ns)
+
+
+def test_the_largest_wait_of_the_warmup_bounds_no_percentile_of_the_rest() -> None:
+    span = spans("1ms")
+    start, end = span.start, span.end
+    assert start is not None
+
+    def largest(snapshot: Snapshot, max_ns: int) -> Snapshot:
+        (latency,) = [latency for latency in snapshot.latencies if latency.stage == "total"]
+        return structs.replace(snapshot, latencies=[structs.replace(latency, max_ns=max_ns)])
+
+    def p999(before_ns: int, max_ns: int) -> float | None:
+        return figures(Span(largest(start, before_ns), largest(end, max_ns)), 2000)["latency/total/p99.9"]
+
+    bound = p999(10**9, 10**9)
+    assert bound is not None
+    one_less = int(bound) - 1
+    assert p999(one_less, one_less) == bound
+    assert p999(one_less - 1, one_less) == one_less
 
 
 def test_a_stage_that_nothing_reached_after_the_warmup_has_no_percentile() -> None:

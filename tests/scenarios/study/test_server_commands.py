@@ -211,3 +211,30 @@ def test_a_change_that_is_refused_says_its_errno() -> None:
         machine(text(), "echo zz > /sys/class/net/eth0/queues/rx-0/rps_cpus")
     with pytest.raises(ConfigError, match="ENOENT"):
         machine(text(), "rm -rf /")
+
+
+def test_a_cpu_goes_offline_last_and_comes_back_first_and_its_interrupt_is_moved_back() -> None:
+    queues = text().replace("queues = 1", "queues = 2")
+    change = "echo 0 > /sys/devices/system/cpu/cpu1/online"
+    found = server_commands(machine(queues), machine(queues, change, "ethtool -G eth0 rx 512"))
+    assert found.apply == ["set -eu", "ethtool -G eth0 rx 512", change]
+    assert [line for line in found.undo if not line.startswith(("#", "irq()"))] == [
+        "set -eu",
+        "echo 1 > /sys/devices/system/cpu/cpu1/online",
+        "ethtool -G eth0 rx 256",
+        'echo 1 > "/proc/irq/$(irq eth0-TxRx-1)/smp_affinity_list"',
+    ]
+
+
+def test_where_threads_may_run_is_said_without_their_numbers() -> None:
+    found = server_commands(machine(text()), machine(text(), "taskset -cp 0-1 reader0"))
+    assert found.apply == ["set -eu", "# taskset -cp 0-1 PID, with the number of each of these threads: reader0"]
+    assert found.undo == ["set -eu", "# taskset -cp 1 PID, with the number of each of these threads: reader0"]
+
+
+@pytest.mark.parametrize(
+    "line", ["", "echo f", "cat /proc/interrupts", "sysctl net.core.netdev_budget", "ethtool -l eth0"]
+)
+def test_a_change_that_only_shows_something_is_refused(line: str) -> None:
+    with pytest.raises(ConfigError, match=r"^--change: .* changes nothing, write what does: echo VALUE > PATH$"):
+        machine(text(), line)
