@@ -59,6 +59,7 @@ def cpu_row(
         "R" if cpu.ksoftirqd_running else "-",
         cut_visibly(note(snapshot, rates, residents, index, unicode), columns.note) if columns.note else None,
         in_trouble(rate),
+        cpu.online,
     )
     if not cpu.online:
         text.stylize(FAINT)

@@ -86,14 +86,24 @@ def heading(columns: Columns, first: str = " cpu nd") -> Text:
 
 
 def row(
-    rates: Rates, rate: CpuRates, columns: Columns, label: str, qlen: int, ksoftirqd: str, note: Text | None, star: bool
+    rates: Rates,
+    rate: CpuRates,
+    columns: Columns,
+    label: str,
+    qlen: int,
+    ksoftirqd: str,
+    note: Text | None,
+    star: bool,
+    online: bool = True,
 ) -> Text:
-    """One line; `label` has 7 cells, the first of them is the star's."""
+    """One line; `label` has 7 cells, the first of them is the star's. The bar of a CPU that is not online says so."""
     bar = [
         (letter * cells, style)
         for cells, letter, style in zip(portions(rate.parts_ns, columns.bar), _LETTERS, _STYLES, strict=True)
     ]
-    if not any(rate.parts_ns):
+    if not online:
+        bar = [("offline"[: columns.bar].ljust(columns.bar), "")]
+    elif not any(rate.parts_ns):
         bar = [(" " * columns.bar, "")]
     sqz, by_cause = squeezes(rates, rate.squeeze_budget, rate.squeeze_time)
     per_second = rates.per_second

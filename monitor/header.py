@@ -65,8 +65,9 @@ def conservation_line(rates: Rates, width: int) -> Text:
     arrived, out = parts[:2]
     share = f" {100 * out / arrived:.1f}% out" if arrived else ""
     for more in (f" | {si(rates.per_second(rates.arrived_bytes * 8))}bit/s", share):
-        if cell_len(text.plain) + len(more) <= width:
-            text.append(more)
+        if cell_len(text.plain) + len(more) > width:
+            break
+        text.append(more)
     return cut(text, width)
 
 

@@ -19,7 +19,7 @@ KEYS: Final = (
     ("\\ F4", "filter events: cpu2, rx-0, pkt 7, words"),
     ("< > F6 I", "sort by another column, the other way round"),
     ("t F5 e", "CPUs as map or list; expand a node"),
-    ("p a", "what proves a WHY sentence; its commands"),
+    ("p a w", "what proves a WHY sentence; its commands; what-if"),
     ("k b", "all knobs; before and after the last change"),
     (":  s", "a command: echo, sysctl, ethtool; save the run"),
     ("F2 S  Ctrl-L Ctrl-Z", "set-up; draw again; suspend, fg comes back"),

@@ -36,7 +36,7 @@ class View:
     footer: bool = True
     """The last line names the keys; a picture needs none."""
     page: str = ""
-    """What stands in place of the panels: help, setup, knobs, before, proof, commands; empty for the panels."""
+    """What stands in place of the panels: help, setup, knobs, before, proof, commands, what-if; empty for the panels."""
     panel: int = 0
     """The panel that keys move in, 1 to 6; 0 for none, as on a picture."""
     row: int = 0

@@ -59,6 +59,7 @@ class Navigation:
             "b": "before",
             "p": "proof",
             "a": "commands",
+            "w": "what-if",
         }
         keys: dict[str, Callable[[], None]] = {key: self._opener(page) for key, page in pages.items()}
         for number in range(1, PANELS + 1):
@@ -190,7 +191,7 @@ class Navigation:
         self.row = 0
 
     def _move(self, step: int) -> None:
-        if self.page and self.page not in ("proof", "commands"):
+        if self.page and self.page not in ("proof", "commands", "what-if"):
             self.page_row = min(max(self.page_row + step, 0), max(self._page_rows() - 1, 0))
             return
         if self.page:  # from one sentence to the next

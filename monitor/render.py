@@ -22,6 +22,7 @@ from monitor.numbers import per_second_parts, si
 from monitor.rates import Rates
 from monitor.setup_page import setup_page
 from monitor.snapshot import Meta, Snapshot
+from monitor.what_if import what_if, what_if_page
 from monitor.why.finding import Finding
 from monitor.why.findings import findings
 from monitor.why_panel import command_page, proof_lines, selected
@@ -77,6 +78,7 @@ def footer(meta: Meta, view: View, found: tuple[Finding, ...] = ()) -> Text:
         finding = selected(found, view)
         keys += [(60, "p proof", "")] if finding is not None else []
         keys += [(55, "a commands", "")] if finding is not None and finding.commands else []
+        keys += [(54, "w what-if", "")] if what_if(meta, finding) else []
         keys += [(50, "" if view.zoomed else "k knobs", ""), (40, "b before", "")]
         keys += [(70, "1-6 panel", ""), (65, "" if view.zoomed or not view.panel else "Enter zoom", "")]
         keys += [(35, "/ search", ""), (30, "n next" if view.find else "", ""), (34, "\\ filter", "")]
@@ -97,6 +99,8 @@ def _page(snapshot: Snapshot, found: tuple[Finding, ...], view: View, room: int,
         return knobs_page(snapshot, view, room)
     if view.page == "before":
         return before_page(change, view, room)
+    if view.page == "what-if":
+        return what_if_page(snapshot, found, view, room)
     return proof_lines(found, view, room) if view.page == "proof" else command_page(found, view, room)
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from rich.cells import cell_len
 from rich.text import Text
 
-from monitor.lines import FAINT, HEADING, TROUBLE, View, cut, line, plain, rule
+from monitor.lines import FAINT, HEADING, TROUBLE, View, cut, cut_visibly, line, plain, rule
 from monitor.numbers import duration
 from monitor.rates import Rates
 from monitor.why.finding import Finding
@@ -79,28 +79,36 @@ def proof_lines(found: tuple[Finding, ...], view: View, lines: int) -> list[Text
     finding = selected(found, view)
     if finding is None:
         return [rule("PROOF", view.width, unicode=view.unicode), line(" nothing is claimed yet")][:lines]
-    page = [rule("PROOF", view.width, f"{found.index(finding) + 1} of {len(found)}, up and down", view.unicode)]
-    page += _wrapped(finding.text, view, HEADING)
+    page = [rule("PROOF", view.width, place_among(found, finding), view.unicode)]
+    page += wrapped(finding.text, view, HEADING)
     for number in finding.proof:
-        page += _wrapped(number, view, "", "  ")
+        page += wrapped(number, view, "", "  ")
     if finding.advice:
-        page += [line(), *_wrapped(f"What would change it: {finding.advice}.", view, "")]
+        page += [line(), *wrapped(f"What would change it: {finding.advice}.", view, "")]
     return [cut(text, view.width) for text in page[:lines]]
 
 
 def command_page(found: tuple[Finding, ...], view: View, lines: int) -> list[Text]:
     """Shell commands for the selected sentence; printed, never run."""
     finding = selected(found, view)
-    page = [rule("COMMANDS", view.width, "for a server, or behind `:` here", view.unicode)]
+    note = f"for a server, or behind `:` here; {place_among(found, finding)}"
+    page = [rule("COMMANDS", view.width, note, view.unicode)]
     if finding is not None:
-        page += _wrapped(finding.text, view, HEADING)
+        page += wrapped(finding.text, view, HEADING)
         if finding.advice:
-            page += _wrapped(finding.advice, view, "")
+            page += wrapped(finding.advice, view, "")
         page.append(line())
-        page += [line("  ", plain(command, unicode=view.unicode)) for command in finding.commands]
+        page += [
+            cut_visibly(line("  ", plain(command, unicode=view.unicode)), view.width) for command in finding.commands
+        ]
     if finding is None or not finding.commands:
         page.append(line((" no setting changes this", FAINT)))
     return [cut(text, view.width) for text in page[:lines]]
+
+
+def place_among(found: tuple[Finding, ...], finding: Finding | None) -> str:
+    """Which sentence a page is about, and the keys for the others."""
+    return "" if finding is None else f"{found.index(finding) + 1} of {len(found)}, up and down"
 
 
 def selected(found: tuple[Finding, ...], view: View) -> Finding | None:
@@ -110,6 +118,7 @@ def selected(found: tuple[Finding, ...], view: View) -> Finding | None:
     return found[min(view.row, len(found) - 1)] if view.panel == 5 else found[0]
 
 
-def _wrapped(words: str, view: View, style: str, indent: str = " ") -> list[Text]:
+def wrapped(words: str, view: View, style: str, indent: str = " ") -> list[Text]:
+    """A paragraph over the whole width."""
     width = max(view.width - len(indent) - 1, 20)
     return [line(indent, (part, style)) for part in textwrap.wrap(plain(words, unicode=view.unicode), width)]

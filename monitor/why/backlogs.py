@@ -40,8 +40,19 @@ def backlog_overflows(snapshot: Snapshot, rates: Rates) -> Finding | None:
             f"queued now: input_qlen {cpu.input_qlen}, process_qlen {cpu.process_qlen}; {LIMIT} = {limit}",
             f"frames dropped as CPU_BACKLOG, all CPUs: {rates.dropped.get('CPU_BACKLOG', 0):,}",
         ),
-        "more CPUs in rps_cpus, or RFS; a longer backlog takes a longer burst and adds its wait",
-        (sysctl(LIMIT, str(int(limit) * 2)),) if limit.isdigit() and rate.busy < 0.95 else (),
+        ("" if _one_flow(rates, worst) else "more CPUs in rps_cpus, or RFS; ")
+        + "a longer backlog takes a longer burst and adds its wait",
+        (sysctl(LIMIT, str(int(limit) * 2)),) if limit.isdecimal() and rate.busy < 0.95 else (),
+    )
+
+
+def _one_flow(rates: Rates, cpu: int) -> bool:
+    """Whether most that a queue sends to `cpu` is one flow: more CPUs cannot divide that."""
+    return any(
+        rate.top_flow is not None
+        and rate.top_flow.share >= 0.5
+        and rate.steering.to.get(cpu, 0) * 2 > rate.steering.skbs
+        for rate in rates.queues
     )
 
 

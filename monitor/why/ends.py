@@ -6,7 +6,7 @@ from monitor.flow import STAGES, stage_of_drop
 from monitor.lines import plain
 from monitor.rates import Rates
 from monitor.snapshot import Snapshot
-from monitor.why.finding import Finding, knob, per_second, percent, sysctl
+from monitor.why.finding import Finding, knob, per_second, percent
 
 FULL_SOCKET = ("SOCKET_RCVBUFF", "SOCKET_BACKLOG", "PROTO_MEM", "TCP_ZEROWINDOW")
 TOLD = ("CPU_BACKLOG", "NIC_RING_FULL", "NO_SOCKET", *FULL_SOCKET)
@@ -30,10 +30,9 @@ def socket_full(snapshot: Snapshot, rates: Rates) -> Finding | None:
         (
             f"frames dropped in the interval: {reasons}",
             *(f"skbs dropped at {plain(name)}: {count:,}" for name, count in rates.socket_drops.items() if count),
-            f"{RMEM} = {rmem}; a socket may have asked for its own size",
+            f"{RMEM} = {rmem}; a socket may have asked for its own size, and TCP goes by tcp_rmem",
         )[:8],
-        "readers that keep up; a larger buffer takes a longer burst",
-        (sysctl(RMEM, str(int(rmem) * 2)),) if rmem.isdigit() else (),
+        "readers that keep up; a larger buffer, which a socket gets when it is opened, takes a longer burst",
     )
 
 

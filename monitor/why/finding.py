@@ -14,7 +14,7 @@ from monitor.snapshot import Snapshot
 
 
 class Finding(Struct, frozen=True):
-    """`trouble` is a loss, or time that ran out; other findings are worth knowing."""
+    """`trouble` is a loss, or work left because a limit was met; other findings are worth knowing."""
 
     trouble: bool
     text: str

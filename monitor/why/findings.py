@@ -50,10 +50,12 @@ def findings(snapshot: Snapshot, rates: Rates) -> tuple[Finding, ...]:
 
 def _quiet(rates: Rates) -> Finding:
     left = rates.squeeze_with_work_left
+    gained = rates.held_frames
+    held = f"{abs(gained):,} {'more' if gained > 0 else 'fewer'} are held" if gained else "as many are held as before"
     return Finding(
         False,
-        f"Nothing was lost: {rates.out_frames:,} of {rates.arrived_frames:,} frames reached their end, "
-        f"{rates.held_frames:+,} are held{'' if left else ', and no squeeze left work'}.",
+        f"Nothing was lost: {rates.arrived_frames:,} frames came, {rates.out_frames:,} reached their end, {held}"
+        f"{'' if left else '; no squeeze left work'}.",
         (
             f"in {rates.arrived_frames:,} = out {rates.out_frames:,} + dropped 0 + held {rates.held_frames:+,}",
             f"squeezes: {rates.squeeze_budget:,} by budget, {rates.squeeze_time:,} by time, {left:,} left work",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 from emu.cpumask import format_list, mask_of
 from monitor.rates import Rates
 from monitor.snapshot import Snapshot
 from monitor.why.finding import Finding, echo, per_second, rps_mask
 
 BUSY = 0.95
+MOST_COMMANDS = 64
 
 
 def one_cpu_takes_all_interrupts(snapshot: Snapshot, rates: Rates) -> Finding | None:
@@ -21,7 +24,7 @@ def one_cpu_takes_all_interrupts(snapshot: Snapshot, rates: Rates) -> Finding | 
     busy = rates.cpus[taker].busy
     return Finding(
         busy >= BUSY,
-        f"All {len(vectors)} vectors interrupt cpu{taker}, which was busy {100 * busy:.0f} % of the time; "
+        f"All {len(vectors)} vectors go to cpu{taker}, which was busy {100 * busy:.0f} % of the time; "
         f"{len(online) - 1} other CPU{'s take' if len(online) > 2 else ' takes'} none.",
         (
             f"interrupts of eth vectors in the interval: {irqs:,} ({per_second(rates, irqs)}/s)".replace(
@@ -32,9 +35,10 @@ def one_cpu_takes_all_interrupts(snapshot: Snapshot, rates: Rates) -> Finding | 
         ),
         "a vector to each CPU",
         tuple(
-            echo(str(online[number % len(online)]), f"/proc/irq/{irq}/smp_affinity_list")
-            for number, irq in enumerate(sorted(vectors)[:16])
-        ),
+            echo(str(cpu), f"/proc/irq/{irq}/smp_affinity_list")
+            for irq, cpu in zip(sorted(vectors), cycle(online), strict=False)
+            if cpu != taker
+        )[:MOST_COMMANDS],
     )
 
 
@@ -47,6 +51,8 @@ def one_queue(snapshot: Snapshot, rates: Rates) -> Finding | None:
     busy, others = rates.cpus[taker].busy, _mean_busy(rates, online, taker)
     if busy < BUSY or others > 0.8:
         return None
+    top = rates.queues[0].top_flow
+    divisible = top is None or top.share < 0.5
     return Finding(
         True,
         f"rx-0 is the only queue: cpu{taker} polls every frame and was busy {100 * busy:.0f} % of the time, "
@@ -55,8 +61,8 @@ def one_queue(snapshot: Snapshot, rates: Rates) -> Finding | None:
             f"rx-0: {rates.queues[0].packets:,} frames polled in the interval, all on cpu{taker}",
             *(f"cpu{index}: busy {100 * rates.cpus[index].busy:.1f} %" for index in online[:8]),
         ),
-        "more queues divide the flows in the device (RSS)",
-        (f"ethtool -L {snapshot.meta.nic} combined {min(len(online), 8)}",),
+        "more queues divide the flows in the device (RSS)" if divisible else "",
+        (f"ethtool -L {snapshot.meta.nic} combined {min(len(online), 8)}",) if divisible else (),
     )
 
 

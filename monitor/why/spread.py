@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emu.cpumask import cpus_of, format_list
+from emu.cpumask import cpus_of, format_list, format_mask, mask_of
 from monitor.rates import QueueRates, Rates
 from monitor.snapshot import Snapshot
 from monitor.why.finding import Finding, echo, knob, percent, rps_cpus_path, rps_flow_cnt_path, rps_mask, sysctl
@@ -97,9 +97,7 @@ def crossing_nodes(snapshot: Snapshot, rates: Rates) -> Finding | None:
         f"{percent(crossed, skbs)} of skbs were steered to another NUMA node than the one that polled them, most of them from rx-{worst}.",
         tuple(f"rx-{index}: {row.crossed:,} of {row.skbs:,} skbs crossed" for index, row in rows[:6]),
         f"keep rps_cpus of rx-{worst} on node{node}" if here else "",
-        (echo(f"{sum(1 << cpu for cpu in here):x}", rps_cpus_path(snapshot, worst)),)
-        if here and max(here) < 32
-        else (),
+        (echo(format_mask(mask_of(here), len(snapshot.cpus)), rps_cpus_path(snapshot, worst)),) if here else (),
     )
 
 

@@ -18,12 +18,13 @@ def squeezes_by_time(snapshot: Snapshot, rates: Rates) -> Finding | None:
     rate = rates.cpus[worst]
     usecs = knob(snapshot, USECS, "?")
     which = "The squeeze" if rate.squeezes == 1 else f"{rate.squeeze_time:,} of {rate.squeezes:,} squeezes"
+    them = "it" if rate.squeezes == 1 else "them"
     return Finding(
-        True,
-        f"{which} on cpu{worst} ended on {USECS.rpartition('.')[2]} {usecs}; a larger netdev_budget changes nothing about them.",
+        bool(rate.squeeze_with_work_left),
+        f"{which} on cpu{worst} ended on {USECS.rpartition('.')[2]} {usecs}; a larger netdev_budget changes nothing about {them}.",
         _proof(snapshot, rates, worst),
         "a longer time lets NET_RX run longer at a stretch, and everything else on the CPU waits longer",
-        (sysctl(USECS, str(int(usecs) * 2)),) if usecs.isdigit() else (),
+        (sysctl(USECS, str(int(usecs) * 2)),) if usecs.isdecimal() else (),
     )
 
 
@@ -40,11 +41,19 @@ def squeezes_by_budget(snapshot: Snapshot, rates: Rates) -> Finding | None:
     budget = knob(snapshot, BUDGET, "?")
     which = "The squeeze" if rate.squeezes == 1 else f"{rate.squeeze_budget:,} of {rate.squeezes:,} squeezes"
     return Finding(
-        True,
+        bool(rate.squeeze_with_work_left),
         f"{which} on cpu{worst} ended on netdev_budget {budget}: so many packets came before the time was up.",
-        _proof(snapshot, rates, worst),
+        (
+            *_proof(snapshot, rates, worst),
+            f"a NAPI that stays full is polled once a round, for 64: a budget of {budget} takes "
+            + (
+                f"{max(-(-int(budget) // 64), 1)} of them, or NAPIs that come again"
+                if budget.isdecimal()
+                else "several"
+            ),
+        ),
         "a larger budget makes rounds longer; fewer queues on this CPU make them shorter",
-        (sysctl(BUDGET, str(int(budget) * 2)),) if budget.isdigit() else (),
+        (sysctl(BUDGET, str(int(budget) * 2)),) if budget.isdecimal() else (),
     )
 
 
@@ -54,5 +63,4 @@ def _proof(snapshot: Snapshot, rates: Rates, index: int) -> tuple[str, ...]:
         f"softnet_stat time_squeeze, cpu{index}: {rate.squeezes:,} in the interval",
         f"  {rate.squeeze_budget:,} by budget + {rate.squeeze_time:,} by time; {rate.squeeze_with_work_left:,} left work behind",
         f"{BUDGET} = {knob(snapshot, BUDGET)}, {USECS} = {knob(snapshot, USECS)}, HZ = {snapshot.meta.hz}",
-        "a NAPI that stays full is polled once a round: a budget of 300 takes five of them, or NAPIs that come again",
     )

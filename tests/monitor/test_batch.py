@@ -88,7 +88,7 @@ Why
   ! One flow, udp 10.0.0.9:443 > 10.0.0.1:51312, is 47 % of rx-0 by 38251 frames looked at; RPS keeps a flow on one CPU.
   ! 17 of 24 squeezes on cpu2 ended on netdev_budget_usecs 8000; a larger netdev_budget changes nothing about them.
   i cpu1 got 62.5 % of rx-1; an even share of its 3 RPS CPUs is 33.3 %.
-  i All 2 vectors interrupt cpu0, which was busy 33 % of the time; 3 other CPUs take none.
+  i All 2 vectors go to cpu0, which was busy 33 % of the time; 3 other CPUs take none.
 
 Again: softnet run prod-a.toml --seed 42
 """

@@ -28,7 +28,9 @@ from monitor.render import footer, frame
 from monitor.snapshot import Snapshot
 from monitor.steering_panel import percents
 from monitor.terminal import Painted
+from monitor.what_if import what_if
 from monitor.why.finding import Finding
+from monitor.why.findings import findings
 from tests.monitor.machine import MadeUpMachine
 from tests.monitor.sound import snapshots
 
@@ -42,7 +44,7 @@ def views(draw: st.DrawFn) -> View:
         draw(st.integers(1, 200)),
         draw(st.integers(1, 70)),
         unicode=draw(st.booleans()),
-        page=draw(st.sampled_from(["", "", "", "help", "setup", "knobs", "before", "proof", "commands"])),
+        page=draw(st.sampled_from(["", "", "", "help", "setup", "knobs", "before", "proof", "commands", "what-if"])),
         panel=draw(st.integers(0, 6)),
         row=draw(st.integers(0, 40)),
         page_row=draw(st.integers(0, 40)),
@@ -75,13 +77,13 @@ def test_what_a_frame_shows_adds_up(snapshot: Snapshot, size: tuple[int, int], u
     total, budget, time = numbers(squeeze.split("|")[0].split("(")[0])
     assert total == budget + time
 
-    rows = [line for line in lines if re.match(r"[* ] +\d+ +\d+ \[[hska.]+\]", line)]
+    rows = [line for line in lines if re.match(r"[* ] +\d+ +\d+ \[([hska.]+|offl.*)\]", line)]
     assert bool(rows) == bool(snapshot.meta.now_ns)
     for row in rows:
         bar, rest = row[row.index("[") + 1 :].split("]", 1)
         tenths = [round(float(rest[i : i + 5]) * 10) for i in range(0, 20, 5)]
         assert sum(tenths) == 1000
-        assert "".join(sorted(bar, key="hska.".index)) == bar
+        assert bar.startswith("offl") or "".join(sorted(bar, key="hska.".index)) == bar
 
     for queue in rates.queues:
         assert sum(percents(queue.steering).values()) == (100 if queue.steering.skbs else 0)
@@ -223,6 +225,32 @@ def test_the_footer_names_only_keys_that_do_something_now() -> None:
     commands = Finding(True, "x", ())
     assert " a commands" not in footer(meta, View(300, 24), (commands,)).plain
     assert " a commands" in footer(meta, View(300, 24), (msgspec.structs.replace(commands, commands=("y",)),)).plain
+
+
+def test_what_if_is_the_runs_own_command_with_the_suggestion_as_changes() -> None:
+    machine = MadeUpMachine(4, 4)
+    machine.advance(1_000_000_000)
+    known = machine.snapshot()
+    snapshot = msgspec.structs.replace(known, meta=msgspec.structs.replace(known.meta, command=""))
+    meta = msgspec.structs.replace(snapshot.meta, command="softnet run 'my file.toml' --cpus 4 --seed 7")
+    (finding, *_) = [one for one in findings(snapshot, delta(None, snapshot)) if one.commands]
+    lines = what_if(meta, msgspec.structs.replace(finding, commands=("echo e > /sys/x", "sysctl -w a=b")))
+    assert lines == (
+        "softnet compare 'my file.toml' --cpus 4 --seed 7 \\",
+        "--change 'echo e > /sys/x' \\",
+        "--change 'sysctl -w a=b'",
+    )
+    assert what_if(meta, msgspec.structs.replace(finding, commands=())) == ()
+    assert what_if(snapshot.meta, finding) == ()
+    assert "w what-if" in footer(meta, View(300, 24), (finding,)).plain
+    assert "w what-if" not in footer(snapshot.meta, View(300, 24), (finding,)).plain
+    taken = msgspec.structs.replace(snapshot, meta=meta)
+    text = frame(taken, delta(None, taken), (), View(120, 40, page="what-if")).plain
+    assert "  softnet compare 'my file.toml' --cpus 4 --seed 7 \\\n    --change '" in text
+    assert (
+        "no setting that could be compared"
+        in frame(snapshot, delta(None, snapshot), (), View(120, 40, page="what-if")).plain
+    )
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=4), st.integers(0, 80))

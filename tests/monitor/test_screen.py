@@ -67,7 +67,7 @@ def test_eight_cpus_and_queues_at_120_by_40() -> None:
    1  0 [s................]  1.1  5.6  2.3 91.0   206k      0     0         -  8.33k      0      0 -  app reader
    4  1 [ssa..............]  2.2 10.9  4.4 82.5  89.2k      0     0         -  8.33k      0      0 -  IRQ rx-4..7
    6  1 [ssa..............]  2.0 10.0  4.0 84.0  94.7k      0     0         -  8.33k      0      0 -
-   7  1 [                 ]    -    -    -    -      0      0     0         -      0      0      0 -  offline
+   7  1 [offline          ]    -    -    -    -      0      0     0         -      0      0      0 -  offline
  node0 [#######...........]  39% node1 [######............]  29%  crossing nodes 0.0% of skbs  1.10M skb/s processed
 ─ 2 QUEUES ─────────────────────────────────── sort: trouble v ─ ─ 3 STEERING ─── % of skbs, i: IRQ cpu, !: other node ─
  q      ring           fill irq>cpu irq/s p/poll  gro mode        q         c0   c1   c2   c3 |   c4   c5   c6   c7
@@ -93,7 +93,7 @@ def test_eight_cpus_and_queues_at_120_by_40() -> None:
  01.600000  c2 time_squeeze 28 by time, work left
  01.600000   - rx-0 is full: 512 frames wait, the device drops pkt 8
 ─ KNOBS  budget 300  usecs 8000  weight 64  backlog 1000  rps e,0  rfs 0  rx-usecs 25  ring 512  gro on ────────────────
- q quit  ? help  SPC pause  . step  + - speed  : command  s save  p proof  a commands  k knobs  b before  1-6 panel"""
+ q quit  ? help  SPC pause  . step  + - speed  : command  s save  p proof  a commands  w what-if  k knobs  1-6 panel"""
     )
 
 
@@ -140,7 +140,7 @@ def test_sixty_four_cpus_fold_into_nodes_and_heat_at_120_by_40() -> None:
  01.600000  c2 time_squeeze 32 by time, work left
  01.600000   - rx-0 is full: 512 frames wait, the device drops pkt 8
 ─ KNOBS  budget 300  usecs 8000  weight 64  backlog 1000  rps e,0  rfs 0  rx-usecs 25  ring 512  gro on ────────────────
- q quit  ? help  SPC pause  . step  + - speed  : command  s save  p proof  a commands  k knobs  b before  1-6 panel"""
+ q quit  ? help  SPC pause  . step  + - speed  : command  s save  p proof  a commands  w what-if  k knobs  1-6 panel"""
     )
 
 
@@ -213,7 +213,7 @@ def test_the_help_stands_in_place_of_the_panels() -> None:
   \\ F4                    filter events: cpu2, rx-0, pkt 7, words
   < > F6 I                sort by another column, the other way round
   t F5 e                  CPUs as map or list; expand a node
-  p a                     what proves a WHY sentence; its commands
+  p a w                   what proves a WHY sentence; its commands; what-if
   k b                     all knobs; before and after the last change
   :  s                    a command: echo, sysctl, ethtool; save the run
   F2 S  Ctrl-L Ctrl-Z     set-up; draw again; suspend, fg comes back

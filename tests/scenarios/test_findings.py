@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import pytest
 import trio
 
 from monitor.rates import Rates, delta
 from monitor.snapshot import Snapshot
+from monitor.what_if import what_if
 from monitor.why.finding import Finding
 from monitor.why.findings import RULES, findings
 from scenarios.build import build
+from scenarios.commands.scenario_options import ScenarioOptions
 from scenarios.load import parse_scenario
 from scenarios.observe import snapshot
+from scenarios.study.runner import Side, prepare
 
 LIBRARY: Final = Path(__file__).parents[2] / "scenarios" / "library"
 LONGEST_NS: Final = 6_000_000
@@ -125,6 +130,33 @@ def test_commands_are_quoted_and_name_files_of_the_machine() -> None:
     finding = said("crossing_nodes", "two nodes")
     assert finding is not None
     assert finding.commands == ("echo 2 > /sys/class/net/eth0/queues/rx-0/rps_cpus",)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in LIBRARY.glob("*.toml")))
+def test_every_suggestion_can_be_compared(name: str) -> None:
+    opened = ScenarioOptions(seed=1).open(name)
+    taken, rates = run(name)
+    meta = msgspec.structs.replace(taken.meta, command=opened.command())
+    for finding in findings(taken, rates):
+        lines = what_if(meta, finding)
+        assert bool(lines) == bool(finding.commands)
+        words = shlex.split(" ".join(words.removesuffix("\\") for words in lines))
+        if words:
+            assert words[:5] == ["softnet", "compare", name, "--seed", "1"]
+            assert words[5::2] == ["--change"] * len(finding.commands)
+            prepare(Side(opened.loaded, tuple(words[6::2])), 1)
+
+
+def test_one_flow_is_not_advised_to_take_more_queues_or_cpus() -> None:
+    finding = said("backlog_overflows", "single-flow-rps")
+    assert finding is not None
+    assert "more CPUs" not in finding.advice
+    finding = said("one_queue", "published-cloudflare-2015")
+    assert finding is not None
+    assert not finding.commands
+    finding = said("one_queue", "one-queue")
+    assert finding is not None
+    assert finding.commands == ("ethtool -L eth0 combined 4",)
 
 
 def test_troubles_come_first() -> None:
