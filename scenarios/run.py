@@ -268,6 +268,7 @@ class _Run:
             text = saved_text(self.options.loaded, self.built.seed, self.built.user.done, last.meta.now_ns)
             with open_output(mount.save) as file:
                 file.write(text)
+            print(f"saved: softnet run {shlex.quote(str(mount.save))} repeats this run", file=sys.stderr)
         if self.options.json:
             document = msgspec.json.encode(last, order="deterministic")
             self.out.write(msgspec.json.format(document, indent=2).decode() + "\n")

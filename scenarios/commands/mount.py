@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
@@ -56,7 +57,7 @@ def mount(
         opened = given.open(what, speed=(("run", "speed"), "--speed", speed))
         saved = _to_save(save)
         options = MountOptions(directory=place, read_only=ro, endless=given.duration is None, save=saved)
-    return _run(opened, options, batch)
+    return _run(opened, options, opened.command(*_own_options(speed, ro), verb="mount", first=(directory,)), batch)
 
 
 def shell(
@@ -95,7 +96,8 @@ def shell(
         opened = given.open(what, speed=(("run", "speed"), "--speed", speed))
         saved = _to_save(save)
         options = MountOptions(directory=None, read_only=ro, endless=given.duration is None, shell=words, save=saved)
-    return _run(opened, options, False)
+    again = opened.command(*_own_options(speed, ro), verb="shell")
+    return _run(opened, options, f"{again} -- {shlex.join(command)}" if command else again, False)
 
 
 def _to_save(path: str | None) -> Path | None:
@@ -105,11 +107,15 @@ def _to_save(path: str | None) -> Path | None:
     return None if path is None else Path(path)
 
 
-def _run(opened: OpenedScenario, options: MountOptions, batch: bool) -> int:
+def _own_options(speed: float, ro: bool) -> list[str]:
+    return [*(["--speed", str(speed)] if speed != REAL_TIME else []), *(["--ro"] if ro else [])]
+
+
+def _run(opened: OpenedScenario, options: MountOptions, again: str, batch: bool) -> int:
     from scenarios.options import RunOptions
     from scenarios.run import run_scenario
 
     return run_scenario(
         opened.loaded.scenario,
-        RunOptions(loaded=opened.loaded, command=opened.command(), seed=opened.seed, batch=batch, mount=options),
+        RunOptions(loaded=opened.loaded, command=again, seed=opened.seed, batch=batch, mount=options),
     )
