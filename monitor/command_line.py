@@ -16,6 +16,7 @@ from monitor.lines import FAINT, HEADING, TROUBLE, View, cut, line, plain, rule
 MAX_LINE: Final = 1000
 MAX_HISTORY: Final = 1000
 SHOWN_CANDIDATES: Final = 60
+SCROLLED_LINES: Final = 10
 
 Complete = Callable[[str], tuple[str, Sequence[str]]]
 """From what stands before the cursor: what of it stays, and the candidates for its last word."""
@@ -38,6 +39,8 @@ class CommandLine:
         """A line was handed in and is not answered yet."""
         self.answer: list[tuple[str, str]] = []
         """(line, style) of what is shown above the line: what was printed, an error, candidates."""
+        self.scrolled = 0
+        """How many lines of the answer were scrolled past."""
         self._complete = complete
         self._history = history
         self._place = len(history)
@@ -62,6 +65,8 @@ class CommandLine:
             "down": lambda: self._recall(1),
             "c-n": lambda: self._recall(1),
             "c-i": self._tab,
+            "pageup": lambda: self._scroll(-SCROLLED_LINES),
+            "pagedown": lambda: self._scroll(SCROLLED_LINES),
         }
 
     def press(self, key: str) -> str | None:
@@ -81,13 +86,14 @@ class CommandLine:
     def answered(self, said: str, printed: str, refused: bool = False) -> None:
         """The machine's answer to the line `said`."""
         self.busy = False
+        self.scrolled = 0
         style = TROUBLE if refused else ""
         self.answer = [(f": {said}", HEADING), *((words, style) for words in printed.expandtabs().splitlines())]
 
     def _hand_in(self) -> str | None:
         said = self.text.strip()
         self.text, self.cursor = "", 0
-        self.answer = []
+        self.answer, self.scrolled = [], 0
         if not said:
             return None
         if not self._history or self._history[-1] != said:
@@ -96,6 +102,9 @@ class CommandLine:
         self._place = len(self._history)
         self.busy = True
         return said
+
+    def _scroll(self, step: int) -> None:
+        self.scrolled = min(max(self.scrolled + step, 0), max(len(self.answer) - 1, 0))
 
     def _go(self, place: int) -> None:
         self.cursor = min(max(place, 0), len(self.text))
@@ -132,6 +141,7 @@ class CommandLine:
             names = [name.rstrip("/ ").rpartition("/")[2] + "/" * name.endswith("/") for name in candidates]
             more = len(names) - SHOWN_CANDIDATES
             shown = "  ".join(names[:SHOWN_CANDIDATES])
+            self.scrolled = 0
             self.answer = [(shown + (f"  and {more} more" if more > 0 else ""), FAINT)]
         self.text = head + self.text[self.cursor :].lstrip() if head.endswith(" ") else head + self.text[self.cursor :]
         self.cursor = len(head)
@@ -140,14 +150,14 @@ class CommandLine:
 def command_lines(command: CommandLine, view: View, lines: int) -> list[Text]:
     """The answer and the line itself, for the bottom of the screen: at most `lines` lines of the view's width."""
     shown: list[Text] = []
-    for words, style in command.answer:
+    for words, style in command.answer[command.scrolled :]:
         words = plain(words, unicode=view.unicode)
         for start in range(0, max(len(words), 1), max(view.width - 2, 1)):
             shown.append(line("  ", (words[start : start + max(view.width - 2, 1)], style)))
     room = max(lines - 2, 0)
     if len(shown) > room:
         left_out = len(shown) - max(room - 1, 0)
-        shown = shown[: max(room - 1, 0)] + [line(("  ", ""), (f"{left_out} more lines", FAINT))][:room]
+        shown = shown[: max(room - 1, 0)] + [line(("  ", ""), (f"{left_out} more lines: PgDn", FAINT))][:room]
     title = (
         [rule(command.title, view.width, "Tab completes, Enter runs, Esc leaves", view.unicode)] if lines > 1 else []
     )

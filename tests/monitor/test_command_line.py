@@ -109,8 +109,31 @@ def test_a_long_answer_says_how_much_of_it_is_left_out() -> None:
     command.answered("cat x", "".join(f"line {n}\n" for n in range(20)))
     lines = [line.plain.rstrip() for line in command_lines(command, View(60, 24), 8)]
     assert lines[0].startswith("─ COMMAND ─")
-    assert lines[1:7] == ["  : cat x", "  line 0", "  line 1", "  line 2", "  line 3", "  16 more lines"]
+    assert lines[1:7] == ["  : cat x", "  line 0", "  line 1", "  line 2", "  line 3", "  16 more lines: PgDn"]
     assert lines[7] == " :"
+
+
+def test_a_long_answer_is_scrolled_by_pages_to_its_last_line_and_back() -> None:
+    command = typed()
+    command.answered("cat x", "".join(f"line {n}\n" for n in range(20)))
+
+    def seen() -> list[str]:
+        return [line.plain.rstrip() for line in command_lines(command, View(60, 24), 8)][1:-1]
+
+    first = seen()
+    command.press("pageup")
+    assert seen() == first
+    command.press("pagedown")
+    assert seen() == ["  line 9", "  line 10", "  line 11", "  line 12", "  line 13", "  6 more lines: PgDn"]
+    for _ in range(5):
+        command.press("pagedown")
+    assert seen() == ["  line 19"]
+    for _ in range(5):
+        command.press("pageup")
+    assert seen() == first
+    command.press("pagedown")
+    command.answered("cat y", "short\n")
+    assert seen() == ["  : cat y", "  short"]
 
 
 async def answers(screen: LiveScreen, *keys: str) -> list[str]:
