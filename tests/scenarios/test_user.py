@@ -84,7 +84,7 @@ def test_a_command_at_the_end_of_the_run_is_run() -> None:
 
 def test_an_unknown_command_is_told_before_the_run_with_its_place() -> None:
     with pytest.raises(
-        ConfigError, match=r"scenario.toml:\d+: at\[0\].do\[0\]: 'ecko' is no command here: the nearest is echo"
+        ConfigError, match=r"scenario.toml:\d+: at\[0\].do\[0\]: ENOENT: 'ecko' is no command here: the nearest is echo"
     ):
         make(at((1000, f"ecko 4 > {RPS}")))
 
