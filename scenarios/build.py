@@ -177,6 +177,8 @@ def _apply_settings(scenario: Scenario, origin: Origin, commands: Commands) -> N
     path: SettingPath
     for index, line in enumerate(scenario.ethtool):
         path = ("ethtool", index)
+        if line.split()[:1] == ["ethtool"]:
+            raise origin.error(path, "write what comes behind the word ethtool")
         try:
             commands.run(f"ethtool {line}")
         except ControlError as error:

@@ -63,6 +63,7 @@ def saved_text(loaded: LoadedScenario, seed: int, done: Iterable[Done], ends_ns:
             document.append("at", events)
         for at_ns, lines in groupby(live, key=lambda one: one[0]):
             event = tomlkit.table()
+            event.trivia.indent = "\n"
             event["time"] = format_duration(at_ns)
             event["do"] = [line for _, line in lines]
             events.append(event)

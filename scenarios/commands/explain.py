@@ -4,6 +4,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from emu.errors import ConfigError
+
 
 def explain(
     *name: Annotated[str, Parameter(name="NAME", allow_leading_hyphen=True)],
@@ -36,6 +38,8 @@ def explain(
     library = {entry.name: entry for entry in entries()}
     catalogue = Catalogue(load_topics(), list(library))
     text = " ".join(name)
+    if name and not text.strip():
+        raise ConfigError("explain: the name is empty; without one, `softnet explain` lists what there is")
     topics = catalogue.find(text) if name else list(catalogue.topics)
     asked = [library[text]] if text in library else [] if name else list(library.values())
     if not topics and not asked:

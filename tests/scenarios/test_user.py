@@ -216,3 +216,8 @@ def test_what_follows_a_hotplug_waits_until_the_cpu_is_there() -> None:
     told = [event.text for event in built.machine.net.events.last(256) if event.cpu == 3]
     assert [text for text in told if "line" in text] == ["goes offline", "comes online"]
     assert built.nic.vectors[0].cpu == 3
+
+
+def test_the_word_ethtool_is_not_written_twice() -> None:
+    with pytest.raises(ConfigError, match=r"ethtool\[0\]: write what comes behind the word ethtool"):
+        make('ethtool = ["ethtool -C eth0 rx-usecs 20"]\n' + BOX)
