@@ -1,6 +1,7 @@
 """Events: what happened that is worth a line on the screen, the last few of them.
 
-Models: a bounded log. Leaves out: traces of every packet.
+Models: a bounded log. Leaves out: traces of every packet, and interrupts: they are so many that they would push out all else, and what one
+led to is known only when its polls are over. `softnet why` tells both.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cpus.process import BLOCK, SYSTEM
 from emu.dropreason import DropReason
 from emu.events import QUIET_NS
+from emu.flow_name import flow_name
 from emu.skb import CHECKSUM_NONE, Skb
 from emu.trace import packet_number
 from netstack.sock import CHECKSUM_BREAK_BYTES, Socket, checksum_wrong
@@ -76,7 +77,8 @@ class UdpSocket(Socket):
             udp.InErrors += 1
             self.sk_drops += 1
             if stamp_ns - self.refused_ns > QUIET_NS:
-                text = f"{self.name} refuses pkt {packet_number(skb)}: {rmem} bytes held, rcvbuf {self.rcvbuf_bytes}"
+                text = f"{self.name} refuses pkt {packet_number(skb)}: {rmem} bytes held, rcvbuf {self.rcvbuf_bytes}: "
+                text += f"{DropReason.SOCKET_RCVBUFF.name}, {flow_name(skb.hdr.flow)}"
                 self.net.events.note(stamp_ns, sender.index, text)
             self.refused_ns = stamp_ns
             sender.owed_ns += self.net.costs.skb_free_ns

@@ -18,6 +18,7 @@ from emu.clock import NEVER
 from emu.dropreason import DropReason
 from emu.errors import ConfigError
 from emu.events import QUIET_NS
+from emu.flow_name import flow_name
 from emu.trace import packet_number
 from nic.flow_sample import FlowSample
 
@@ -216,7 +217,10 @@ class RxRing:
         if self.events is not None and first_ns - self.refused_ns > QUIET_NS:
             first = packet_number(refused[0])
             self.events.note(
-                first_ns, None, f"rx-{self.index} is full: {self.fill} frames wait, the device drops pkt {first}"
+                first_ns,
+                None,
+                f"rx-{self.index} is full: {self.fill} frames wait, the device drops pkt {first}: {_DROP.name}, "
+                f"{flow_name(refused[0].hdr.flow)}",
             )
         self.refused_ns = refused[-1].arrived_ns
         self.statistics.rx_missed_errors += len(refused)

@@ -7,14 +7,13 @@ Leaves out: rates and views, which `monitor` makes of snapshots.
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
-from ipaddress import ip_address
 from typing import Final
 
 import msgspec
 
 from cpus.cpu import SOFTIRQ_NAMES, Cpu
 from emu.dropreason import DropReason
+from emu.flow_name import flow_name
 from emu.histogram import Histogram
 from monitor.snapshot import (
     Accounts,
@@ -204,22 +203,6 @@ def _steering(built: Built) -> tuple[SteeringRow, ...]:
             for polled_on, targets in sorted(sums.items())
         ]
     return tuple(sorted(rows, key=lambda row: (row.queue, row.polled_on)))
-
-
-@lru_cache(maxsize=4096)
-def flow_name(flow: tuple[int, bytes, bytes, int, int]) -> str:
-    """`udp 10.0.0.9:443 > 10.0.0.1:51312`; addresses alone where there are no ports."""
-    protocol, saddr, daddr, sport, dport = flow
-    if len(saddr) not in (4, 16) or len(daddr) not in (4, 16):
-        return "not IP"
-    ends = []
-    for address, port in ((saddr, sport), (daddr, dport)):
-        words = str(ip_address(address))
-        if port:
-            words = f"[{words}]:{port}" if len(address) == 16 else f"{words}:{port}"
-        ends.append(words)
-    name = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmpv6"}.get(protocol, f"protocol {protocol}")
-    return f"{name} {ends[0]} > {ends[1]}"
 
 
 def _latency(stage: str, histogram: Histogram) -> Latency:

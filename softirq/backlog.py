@@ -15,6 +15,7 @@ from cpus.cpu import NET_RX_SOFTIRQ, Cpu
 from cpus.interrupts import Interrupt
 from emu.dropreason import DropReason
 from emu.events import QUIET_NS
+from emu.flow_name import flow_name
 from emu.skb import Skb
 from emu.trace import packet_number
 from softirq.demux import netif_receive_skb
@@ -86,9 +87,13 @@ class Backlog(Napi):
             reason = DropReason.CPU_BACKLOG
             sd.dropped += 1
             if stamp_ns - self.refused_ns > QUIET_NS:
-                why = "flow limit" if qlen <= max_backlog else f"netdev_max_backlog {max_backlog}"
+                limited = qlen <= max_backlog
+                why = "flow limit of its sender" if limited else f"> netdev_max_backlog {max_backlog}"
                 net.events.note(
-                    stamp_ns, sd.index, f"backlog refuses pkt {packet_number(skb)}: {qlen} packets queued, {why}"
+                    stamp_ns,
+                    sd.index,
+                    f"backlog refuses pkt {packet_number(skb)} from cpu{sender.index}: qlen {qlen}, {why}: "
+                    f"{reason.name}, {flow_name(skb.hdr.flow)}",
                 )
             self.refused_ns = stamp_ns
         else:

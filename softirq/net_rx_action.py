@@ -39,7 +39,8 @@ async def net_rx_action(sd: SoftnetData) -> None:
     jiffies = net.jiffies
     sd.net_rx_actions += 1
     budget = settings.netdev_budget
-    time_limit = jiffies.at(cpu.local_now_ns) + jiffies.usecs_to_jiffies(settings.netdev_budget_usecs)
+    began_ns = cpu.local_now_ns
+    time_limit = jiffies.at(began_ns) + jiffies.usecs_to_jiffies(settings.netdev_budget_usecs)
     trace = net.poll_trace
     if trace is not None:
         trace.net_rx_action(sd, time_limit)
@@ -80,18 +81,20 @@ async def net_rx_action(sd: SoftnetData) -> None:
         if budget <= 0 or out_of_time:
             sd.time_squeeze += 1
             if budget <= 0:
-                cause = "budget"
+                cause = limit = "budget"
                 sd.squeeze_budget += 1
             else:
                 cause = "time"
+                limit = f"time ({jiffies.usecs_to_jiffies(settings.netdev_budget_usecs)} ticks)"
                 sd.squeeze_time += 1
             left = position < len(polling) or bool(sd.poll_list) or bool(repoll)
             sd.squeeze_with_work_left += left
             net.events.note(
                 cpu.local_now_ns,
                 sd.index,
-                f"time_squeeze {sd.time_squeeze} by {cause}, {settings.netdev_budget - budget} of "
-                f"{settings.netdev_budget} polled, {'work' if left else 'no work'} left",
+                f"time_squeeze {sd.time_squeeze} by {limit} after {(cpu.local_now_ns - began_ns) / 1e6:.3f} ms, "
+                f"{settings.netdev_budget - budget} of {settings.netdev_budget} polled, "
+                + ("work left: NET_RX raised again" if left else "no work left"),
             )
             if trace is not None:
                 names = [napi.name for napi in polling[position:] + sd.poll_list + repoll]

@@ -322,6 +322,10 @@ def test_a_squeeze_by_budget_lists_its_polls_and_what_followed() -> None:
     story = squeeze_story(case(text), 2)
     assert (story.end_ns, story.cpu) == (events[1].at_ns, events[1].cpu)
     assert story.cause == "budget" and story.netdev_budget == 64
+    took = f"after {(story.end_ns - story.begin_ns) / 1e6:.3f} ms"
+    assert events[1].text.startswith(
+        f"time_squeeze 2 by budget {took}, {64 - story.budget_left} of 64 polled, work left"
+    )
     assert story.budget_left == 64 - sum(poll.work for poll in story.polls) <= 0
     assert story.polls[-1].budget_left == story.budget_left
     times = [story.begin_ns, *(time for poll in story.polls for time in (poll.begin_ns, poll.end_ns)), story.end_ns]
@@ -444,3 +448,4 @@ def test_events_name_the_packet_that_was_refused() -> None:
             assert found is not None
             end = stories[int(found[1])].end
             assert (end.reason, end.at_ns) == (reason, event.at_ns)
+            assert f": {reason}, udp 10." in event.text
