@@ -42,6 +42,8 @@ SOFTIRQ_NAMES: Final = ("HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", 
 NR_SOFTIRQS: Final = len(SOFTIRQ_NAMES)
 
 MAX_SOFTIRQ_RESTART: Final = 10
+SOFTIRQD_QUIET_NS: Final = 10_000_000
+"""A ksoftirqd that is woken after so long without is news."""
 """Rounds in all before ksoftirqd takes over (S3)."""
 
 CHECKPOINT_TURNS: Final = 32
@@ -159,6 +161,7 @@ class Cpu(Actor):
         """Time spent offline, up to when it last came back."""
         self.offline_since_ns = 0
         self.ksoftirqd_wakeups = 0
+        self._softirqd_woken_ns = -SOFTIRQD_QUIET_NS - 1
         self.events: EventLog | None = None
         """Where the machine notes what happens; None for a CPU by itself."""
         self.bursts_cut = 0
@@ -292,8 +295,9 @@ class Cpu(Actor):
         """Make this CPU's ksoftirqd runnable, if it is not; `why` softirqs were left to it is for the log."""
         if not self.ksoftirqd.runnable:
             self.ksoftirqd_wakeups += 1
-            if self.events is not None:
+            if self.events is not None and self.local_now_ns - self._softirqd_woken_ns > SOFTIRQD_QUIET_NS:
                 self.events.note(self.local_now_ns, self.index, f"ksoftirqd woken, softirqs are pending: {why}")
+            self._softirqd_woken_ns = self.local_now_ns
             self.activate(self.ksoftirqd)
 
     # ---------------------------------------------------------------- processes

@@ -47,8 +47,9 @@ class KeyDecoder:
         self._parser.feed(self._text.decode(data))
 
     def flush(self) -> None:
-        """Nothing follows for now: a lone Esc is a key."""
+        """Nothing follows for now: a lone Esc is a key, and a paste that has not ended by now is given up."""
         self._parser.flush()
+        self._parser.reset()
 
 
 async def read_keys(fd: int, press: Callable[[str], None]) -> None:
@@ -74,4 +75,4 @@ async def read_keys(fd: int, press: Callable[[str], None]) -> None:
         if not data:
             return
         decoder.feed(data)
-        unfinished = b"\x1b" in data
+        unfinished = unfinished or b"\x1b" in data

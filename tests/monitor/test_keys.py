@@ -46,6 +46,15 @@ def test_a_cut_anywhere_changes_no_key(text: str, data: st.DataObject) -> None:
     assert pieces == whole
 
 
+def test_a_paste_without_an_end_does_not_swallow_the_keys_after_it() -> None:
+    names: list[str] = []
+    decoder = KeyDecoder(names.append)
+    decoder.feed(b"\x1b[200~garbage")
+    decoder.flush()
+    decoder.feed(b"q")
+    assert names == ["q"]
+
+
 @settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_taken(data: bytes) -> None:
