@@ -42,9 +42,10 @@ SOFTIRQ_NAMES: Final = ("HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", 
 NR_SOFTIRQS: Final = len(SOFTIRQ_NAMES)
 
 MAX_SOFTIRQ_RESTART: Final = 10
+"""Rounds in all before ksoftirqd takes over (S3)."""
+
 SOFTIRQD_QUIET_NS: Final = 10_000_000
 """A ksoftirqd that is woken after so long without is news."""
-"""Rounds in all before ksoftirqd takes over (S3)."""
 
 CHECKPOINT_TURNS: Final = 32
 """Polls a CPU may run on without suspending before it gives trio a checkpoint (32 polls of 64 packets are 2,048)."""

@@ -219,7 +219,7 @@ class RxRing:
             self.events.note(
                 first_ns,
                 None,
-                f"rx-{self.index} is full: {self.fill} frames wait, the device drops pkt {first}: {_DROP.name}, "
+                f"rx-{self.index} is full: {self.fill} frames wait, drops pkt {first}: {_DROP.name}, "
                 f"{flow_name(refused[0].hdr.flow)}",
             )
         self.refused_ns = refused[-1].arrived_ns

@@ -88,11 +88,11 @@ class Backlog(Napi):
             sd.dropped += 1
             if stamp_ns - self.refused_ns > QUIET_NS:
                 limited = qlen <= max_backlog
-                why = "flow limit of its sender" if limited else f"> netdev_max_backlog {max_backlog}"
+                why = ", flow limit of its sender" if limited else f" > netdev_max_backlog {max_backlog}"
                 net.events.note(
                     stamp_ns,
                     sd.index,
-                    f"backlog refuses pkt {packet_number(skb)} from cpu{sender.index}: qlen {qlen}, {why}: "
+                    f"backlog refuses pkt {packet_number(skb)} from cpu{sender.index}: qlen {qlen}{why}: "
                     f"{reason.name}, {flow_name(skb.hdr.flow)}",
                 )
             self.refused_ns = stamp_ns
