@@ -1,6 +1,6 @@
 """The command line of the emulated machine: echo, cat, sysctl, and what other packages register.
 
-Models: ``echo VALUE > PATH``, ``cat PATH``, ``sysctl [-w] NAME=VALUE`` with a shell's quoting, one command a line.
+Models: ``echo [-ne] VALUE > PATH``, ``cat PATH``, ``sysctl [-w] NAME=VALUE`` with a shell's quoting, one command a line.
 Leaves out: the rest of the shell (pipes, variables, wild cards, several commands a line); each is refused by name.
 Source: POSIX shell quoting by shlex; sysctl(8) of procps.
 """
@@ -21,6 +21,8 @@ Words = Callable[[list[str]], list[str]]
 
 _OPERATORS: Final = "|&;<>()"
 _DESCRIPTOR: Final = re.compile(r"(?:^|\s)\d+>")
+_ECHO_FLAGS: Final = re.compile("-[ne]+")
+_ESCAPE: Final = re.compile(rb"\\(0[0-7]{3}|)")
 
 
 class Commands:
@@ -151,10 +153,30 @@ def parse_setting(text: str) -> tuple[str, str]:
     return key, value.strip()
 
 
+def echo_line(text: str, path: str) -> str:
+    """Return the command that writes `text`, with a newline at its end; nothing in the line acts on a terminal."""
+    text = text.removesuffix("\n")
+    if text.isprintable() and not _ECHO_FLAGS.fullmatch(text):
+        return f"echo {shlex.quote(text)} > {shlex.quote(path)}"
+    escaped = "".join(
+        c if c.isprintable() and c not in "\\-" else "".join(f"\\0{byte:03o}" for byte in c.encode()) for c in text
+    )
+    return f"echo -e {shlex.quote(escaped)} > {shlex.quote(path)}"
+
+
 def _echo(arguments: list[str]) -> str:
-    if arguments and arguments[0] == "-n":
-        return " ".join(arguments[1:])
-    return " ".join(arguments) + "\n"
+    r"""Run echo: -n (no newline at the end), -e (\0NNN is a byte of UTF-8 in three octal digits)."""
+    flags = ""
+    while arguments and _ECHO_FLAGS.fullmatch(arguments[0]):
+        flags += arguments[0]
+        arguments = arguments[1:]
+    text = " ".join(arguments)
+    if "e" in flags:
+        try:
+            text = _ESCAPE.sub(lambda escape: bytes([int(escape[1], 8)]), text.encode()).decode()
+        except ValueError as error:
+            raise ControlError(EINVAL, r"echo -e wants \0NNN: a byte of UTF-8 in three octal digits") from error
+    return text if "n" in flags else text + "\n"
 
 
 def _always(_: list[str]) -> bool:

@@ -17,7 +17,7 @@ import trio
 
 from cpus.hotplug import Hotplug
 from emu.clock import KIND_USER, NEVER, Actor, Clock
-from emu.commands import Commands
+from emu.commands import Commands, echo_line
 from emu.errors import ConfigError, ControlError
 from emu.events import EventLog
 
@@ -101,12 +101,10 @@ class User(Actor):
         return printed
 
     def _write(self, path: str, text: str) -> None:
-        from shlex import quote
-
         if self._over:
             raise ControlError(EROFS, OVER)
         self.commands.tree.write(path, text)
-        line = f"echo {quote(text.removesuffix(chr(10)))} > {quote(self.commands.tree.resolve(path))}"
+        line = echo_line(text, self.commands.tree.resolve(path))
         self._keep(Done(self._clock.reached_ns, line, "", False, True))
 
     # ---------------------------------------------------------------- the actor

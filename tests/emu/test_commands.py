@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.commands import Commands, apply_setting, parse_setting
+from emu.commands import Commands, apply_setting, echo_line, parse_setting
 from emu.errors import ConfigError, ControlError
 from emu.settings import NetCoreSettings
 from emu.tree import ControlTree, mask_entry
@@ -43,6 +43,8 @@ def refusal(act: Callable[[str], object], line: str) -> ControlError:
         f"echo f>{RPS_CPUS}",
         f"  echo  'f'  >  \"{RPS_CPUS}\"  ",
         f"echo -n f > {RPS_CPUS}",
+        f"echo -e '\\0146' > {RPS_CPUS}",
+        f"echo -n -e '\\0146' > {RPS_CPUS}",
         f"echo > {RPS_CPUS} f",
         f"echo f >> {RPS_CPUS}",
         f"echo \\f > {RPS_CPUS}",
@@ -99,6 +101,9 @@ def test_sysctl_a_shows_every_sysctl_and_nothing_else() -> None:
         (f"> {RPS_CPUS}", EINVAL, "nothing to write"),
         (f"cat x > {RPS_CPUS}", EINVAL, "only echo"),
         ("echo f > rps_cpus", ENOENT, "absolute path"),
+        ("echo -e 'f\\n'", EINVAL, "three octal digits"),
+        ("echo -e '\\0777'", EINVAL, "three octal digits"),
+        ("echo -e '\\0377'", EINVAL, "a byte of UTF-8"),
         ("echo 'f", EINVAL, "no closing quotation"),
         ("cat", EINVAL, "cat PATH"),
         ("cat /proc/sys/net/core/netdev_budge", ENOENT, "netdev_budget"),
@@ -173,3 +178,14 @@ def test_no_line_raises_anything_but_a_control_error_and_a_refused_echo_writes_n
     assert printed is None or printed == "" or printed.endswith("\n") or "-n" in line
     if printed is None and "sysctl" not in line:
         assert log == []
+
+
+@given(st.one_of(st.text(), st.sampled_from(["-n", "-en", "-5", "\\0101", "1\0", "1\n2\n", "\x1b[31m", "-e\n"])))
+def test_the_line_of_a_write_is_printable_and_writes_that_text(text: str) -> None:
+    written: list[str] = []
+    tree = ControlTree()
+    tree.add("/sys/a b", None, written.append)
+    line = echo_line(text, "/sys/a b")
+    Commands(tree).run(line)
+    assert line.isprintable()
+    assert written == [text.removesuffix("\n") + "\n"]

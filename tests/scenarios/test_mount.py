@@ -262,7 +262,7 @@ async def test_a_run_ended_at_the_present_counts_what_a_run_of_that_length_does(
         nursery.start_soon(run)
         for _ in range(4):
             await trio.sleep(chance.random() * 0.005)
-            await files.write(RPS, f"{chance.randrange(16):x}")
+            await files.write(RPS, f"{chance.randrange(16):x}{chance.choice(['', chr(10), chr(0), chr(13)])}")
         with pytest.raises(ControlError):
             await files.write(RPS, "\x1bzz")
         pace.pause()
