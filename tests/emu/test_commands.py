@@ -188,4 +188,4 @@ def test_the_line_of_a_write_is_printable_and_writes_that_text(text: str) -> Non
     line = echo_line(text, "/sys/a b")
     Commands(tree).run(line)
     assert line.isprintable()
-    assert written == [text.removesuffix("\n") + "\n"]
+    assert written == [text.removesuffix("\n")]
