@@ -156,10 +156,11 @@ def parse_setting(text: str) -> tuple[str, str]:
 def echo_line(text: str, path: str) -> str:
     """Return the command that writes `text`, with a newline at its end; nothing in the line acts on a terminal."""
     text = text.removesuffix("\n")
-    if text.isprintable() and not _ECHO_FLAGS.fullmatch(text):
+    if text.isprintable() and not _ECHO_FLAGS.fullmatch(text) and not set(text) & set(_OPERATORS):
         return f"echo {shlex.quote(text)} > {shlex.quote(path)}"
     escaped = "".join(
-        c if c.isprintable() and c not in "\\-" else "".join(f"\\0{byte:03o}" for byte in c.encode()) for c in text
+        "".join(f"\\0{byte:03o}" for byte in c.encode()) if not c.isprintable() or c in f"\\-{_OPERATORS}" else c
+        for c in text
     )
     return f"echo -e {shlex.quote(escaped)} > {shlex.quote(path)}"
 

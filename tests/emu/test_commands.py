@@ -180,7 +180,11 @@ def test_no_line_raises_anything_but_a_control_error_and_a_refused_echo_writes_n
         assert log == []
 
 
-@given(st.one_of(st.text(), st.sampled_from(["-n", "-en", "-5", "\\0101", "1\0", "1\n2\n", "\x1b[31m", "-e\n"])))
+@given(
+    st.one_of(
+        st.text(), st.sampled_from(["-n", "-en", "-5", "\\0101", "1\0", "1\n2\n", "\x1b[31m", "-e\n", ")", " 3>"])
+    )
+)
 def test_the_line_of_a_write_is_printable_and_writes_that_text(text: str) -> None:
     written: list[str] = []
     tree = ControlTree()
