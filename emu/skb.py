@@ -137,3 +137,9 @@ class Skb(Struct, gc=False, eq=False, dict=False):
     def alloc_cpu(self) -> int:
         """CPU whose driver allocated it."""
         return self.received.cpu
+
+
+# A Struct's own __setattr__ asks at each store whether the class is frozen and what the garbage collector should know; a packet is
+# neither frozen nor collected. With object's the interpreter stores straight into the slot, in a sixth of the time.
+Skb.__delattr__ = object.__delattr__  # type: ignore[method-assign]
+Skb.__setattr__ = object.__setattr__  # type: ignore[method-assign]
