@@ -1,7 +1,7 @@
 """The control tree of a running machine as files for a file system: read and written in the user's turns.
 
 Models: a read shows the state at the present virtual time, a write happens at it and is kept with its time like any live command.
-Leaves out: the file system itself (`monitor.mount`).
+Leaves out: the file system itself (`monitor.control_files`, `monitor.mount`).
 """
 
 from __future__ import annotations

@@ -192,7 +192,8 @@ class _Run:
 
     async def _mounted(self, mount: MountOptions, terminal: Terminal | None, nursery: trio.Nursery) -> None:
         """The run, with its control tree as a file system; for a shell, as long as that runs."""
-        from monitor.mount import ControlFileSystem, mounted
+        from monitor.control_files import ControlFileSystem
+        from monitor.mount import mounted
         from scenarios.caretaker import caretaker
         from scenarios.mounted import OPEN_DIRECTORIES, UserFiles
         from scenarios.shell import places, run_shell

@@ -14,7 +14,7 @@ from emu.tree import ControlTree
 
 pyfuse3 = pytest.importorskip("pyfuse3")
 
-from monitor.mount import ControlFileSystem  # noqa: E402 - after the skip
+from monitor.control_files import ControlFileSystem  # noqa: E402 - after the skip
 
 BUDGET = "/proc/sys/net/core/netdev_budget"
 RPS = "/sys/class/net/eth0/queues/rx-0/rps_cpus"
