@@ -91,7 +91,9 @@ class _Die(Interrupt):
             runqueue.remove(process)
             if not process.is_ksoftirqd:
                 target = select_cpu(process, self.hotplug.cpus, lambda _: False)
-                process.allowed |= 1 << target.index
+                if not process.allowed >> target.index & 1:
+                    # None of its CPUs is left: the kernel lets it run on any rather than not at all.
+                    process.allowed = (1 << len(self.hotplug.cpus)) - 1
                 cpu.move_to(process, target)
         cpu.need_resched = True
         cpu.softirq_pending = 0
