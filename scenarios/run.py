@@ -277,6 +277,9 @@ class _Run:
             (self._batch or BatchWriter(self.out.write)).end(last)
         if self._unmounted:
             print(f"unmounted by somebody at {last.meta.now_ns} ns of virtual time", file=sys.stderr)
+        if self.finished:
+            for where in self.built.user.left():
+                print(f"not run, for the run was over: {where}", file=sys.stderr)
         if self.stopped_by is not None:
             name = signal.Signals(self.stopped_by).name
             print(f"stopped by {name} at {last.meta.now_ns} ns of virtual time", file=sys.stderr)

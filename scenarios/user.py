@@ -143,6 +143,10 @@ class User(Actor):
         for want in wanted:
             want.over.set()
 
+    def left(self) -> list[str]:
+        """Scheduled commands that were not run, each with its place: those that still wait for a CPU when the run is over."""
+        return [where for _, _, _, where in sorted(self._scheduled)]
+
     def _settled(self, at_ns: int) -> None:
         """No CPU is on its way any more: go on with what waited for that."""
         self._clock.wake(self, at_ns if self._wanted else max(at_ns, self._next_ns()))

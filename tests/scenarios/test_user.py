@@ -82,6 +82,16 @@ def test_a_command_at_the_end_of_the_run_is_run() -> None:
     assert len(play(at((3_000_000, f"cat {RPS}"))).user.done) == 1
 
 
+def test_a_command_that_still_waits_for_a_cpu_at_the_end_is_told() -> None:
+    """CPU 0 is in the midst of a poll."""
+    off = "echo 0 > /sys/devices/system/cpu/cpu0/online"
+    flood = at((3_000_000, off), (3_000_000, f"echo 2 > {RPS}")).replace("rate_pps = 900000", "rate_pps = 6000000")
+    built = play(flood)
+    assert [done.line for done in built.user.done] == [off]
+    (left,) = built.user.left()
+    assert "at[1].do[0]: at 3ms" in left
+
+
 def test_an_unknown_command_is_told_before_the_run_with_its_place() -> None:
     with pytest.raises(
         ConfigError, match=r"scenario.toml:\d+: at\[0\].do\[0\]: ENOENT: 'ecko' is no command here: the nearest is echo"
