@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING
 from emu.dropreason import DropReason
 from emu.headers import ETH_P_IPV6, IPPROTO_FRAGMENT, IPPROTO_ICMPV6, IPPROTO_NONE, IPPROTO_TCP, IPPROTO_UDP
 from emu.skb import PACKET_HOST, PACKET_OTHERHOST, Skb
-from netstack.list_path import Straight, rcv_list, rcv_plain_lists
+from netstack.inet_input import InetInput
 from netstack.route import LOCAL, LOOPBACK6, MULTICAST, UNREACHABLE
-from netstack.sock import checksum_ns, summed_bytes
 
 if TYPE_CHECKING:
-    from netstack.sink_posts import SinkPosts
-    from netstack.sock import Socket
     from netstack.stack import NetStack
     from softirq.softnet_data import SoftnetData
 
@@ -26,60 +23,21 @@ ICMPV6_PARAMPROB = 4
 ICMPV6_UNK_NEXTHDR = 1
 
 
-class Ip6Input:
+class Ip6Input(InetInput):
     """The handler of ETH_P_IPV6."""
 
     def __init__(self, stack: NetStack) -> None:
-        net = stack.net
-        self._stack = stack
-        self._net = net
-        self._snmp = stack.snmp
-        self._ip6 = stack.snmp.Ip6
-        self._tcp = stack.snmp.Tcp
-        self._fast = stack.tables.fast
-        self._fast_ecn = stack.tables.fast_ecn
-        self._csum_ps = net.costs.csum_ps
-        self._post = net.clock.post
-        self._ipv6_rcv_ns = net.costs.ipv6_rcv_ns
-        self._other_rcv_ns = net.costs.other_rcv_ns
-        self._skb_free_ns = net.costs.skb_free_ns
+        ip6 = stack.snmp.Ip6
+        super().__init__(stack, ETH_P_IPV6, stack.net.costs.ipv6_rcv_ns, ip6, ip6)
+        self._ip6 = ip6
 
     def ipv6_rcv(self, sd: SoftnetData, skb: Skb) -> None:
         """One packet from the demux: a list of one."""
-        self._count(rcv_list(sd, [skb], self._ipv6_rcv_ns, self._fast, self._rcv, self._net.clock, self._sinks()))
+        self._take(sd, [skb])
 
     def ipv6_list_rcv(self, sd: SoftnetData, skbs: list[Skb]) -> None:
         """A sublist from the demux: all header checks are paid first, as in IpInput."""
-        self._count(rcv_list(sd, skbs, self._ipv6_rcv_ns, self._fast, self._rcv, self._net.clock, self._sinks()))
-
-    def ipv6_queue_rcv(self, sd: SoftnetData, skbs: list[Skb], lead_ns: int, waits: list[int]) -> None:
-        """ipv6_rcv for packets of a backlog, one after the other (`PacketType.queue_func`)."""
-        self._count(
-            rcv_list(sd, skbs, self._ipv6_rcv_ns, self._fast, self._rcv, self._net.clock, self._sinks(), waits, lead_ns)
-        )
-
-    def ipv6_plain_rcv(
-        self, sd: SoftnetData, skbs: list[Skb], sizes: list[int], lead_ns: int, waits: list[int]
-    ) -> bool:
-        """Whole lists of data for sinks (`PacketType.plain_func`)."""
-        straight = rcv_plain_lists(sd, skbs, sizes, ETH_P_IPV6, self._ipv6_rcv_ns, self._sinks(), lead_ns, waits)
-        if straight is None:
-            return False
-        self._count(straight)
-        return True
-
-    def _sinks(self) -> SinkPosts | None:
-        """Where data for sinks may be posted late; None where somebody looks at each packet."""
-        return self._stack.sink_posts if self._net.trace is None else None
-
-    def _count(self, straight: Straight) -> None:
-        if straight.skbs:
-            ip6 = self._ip6
-            ip6.InReceives += straight.skbs
-            ip6.InDelivers += straight.skbs
-            ip6.InOctets += straight.octets
-            ip6.InNoECTPkts += straight.skbs + straight.segments
-            self._tcp.InSegs += straight.tcp_segs
+        self._take(sd, skbs)
 
     def _rcv(self, sd: SoftnetData, skb: Skb) -> None:
         """ip6_rcv_core and the route, check by check."""
@@ -88,7 +46,7 @@ class Ip6Input:
             skb.dev.statistics.rx_otherhost_dropped += 1
             self._drop(sd, skb, DropReason.OTHERHOST)
             return
-        ip6 = self._snmp.Ip6
+        ip6 = self._ip6
         ip6.InReceives += 1
         ip6.InOctets += skb.len_bytes
         if hdr.ip_problem == "inhdr":
@@ -97,16 +55,9 @@ class Ip6Input:
             return
         segs = skb.gso_segs or 1
         ecn = hdr.tos & 3
-        if ecn == 0:
-            ip6.InNoECTPkts += segs
-        elif ecn == 1:
-            ip6.InECT1Pkts += segs
-        elif ecn == 2:
-            ip6.InECT0Pkts += segs
-        else:
-            ip6.InCEPkts += segs
-        known = (self._fast_ecn if ecn else self._fast).get(hdr)
-        if known is not None and not skb.pkt_type and (segs == 1 or known.gro):
+        self._count_ecn(ecn, segs)
+        known = self._known(skb, ecn, segs)
+        if known is not None:
             self._straight(sd, skb, known)
             return
         saddr, daddr = hdr.saddr, hdr.daddr
@@ -137,14 +88,6 @@ class Ip6Input:
                 ip6.ReasmOKs += 1
         self.deliver(sd, skb, route)
 
-    def _straight(self, sd: SoftnetData, skb: Skb, sock: Socket) -> None:
-        """What is left to do for a packet with remembered headers that the list loop did not take: ECN bits, or no sum from the NIC."""
-        cpu = sd.cpu
-        self._ip6.InDelivers += 1
-        self._tcp.InSegs += sock.in_segs
-        cpu.local_now_ns += sock.rcv_ns + checksum_ns(self._csum_ps, skb, summed_bytes(skb, sock.in_segs))
-        self._post(cpu, sock, skb)
-
     def deliver(self, sd: SoftnetData, skb: Skb, route: int) -> None:
         """ip6_protocol_deliver_rcu: to the transport protocol behind all extension headers."""
         hdr = skb.hdr
@@ -162,11 +105,11 @@ class Ip6Input:
             self._drop(sd, skb, DropReason.NOT_SPECIFIED)
         else:
             sd.cpu.local_now_ns += self._other_rcv_ns
-            self._snmp.Ip6.InUnknownProtos += 1
+            self._ip6.InUnknownProtos += 1
             stack.answers.icmp6_send(sd, skb, ICMPV6_PARAMPROB, ICMPV6_UNK_NEXTHDR)
             self._drop(sd, skb, DropReason.IP_NOPROTO)
             return
-        self._snmp.Ip6.InDelivers += 1
+        self._ip6.InDelivers += 1
         if (
             sock is not None
             and route == LOCAL
@@ -176,7 +119,3 @@ class Ip6Input:
             and not hdr.l4_csum_zero
         ):
             stack.tables.remember(hdr, sock)
-
-    def _drop(self, sd: SoftnetData, skb: Skb, reason: DropReason) -> None:
-        sd.cpu.local_now_ns += self._skb_free_ns
-        self._net.ledger.drop(skb, reason)
