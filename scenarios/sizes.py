@@ -32,6 +32,8 @@ class Sizes(Protocol):
 
     smallest: int
     """Shortest size it yields, FCS included, in bytes."""
+    largest: int
+    """Longest size it yields, FCS included, in bytes. Where both are equal, so are all lengths."""
 
     def wire_bytes(self, count: int) -> list[int]:
         """Lengths of the next `count` frames without FCS, in bytes. One draw a frame, whatever `count`."""
@@ -40,10 +42,10 @@ class Sizes(Protocol):
 class FixedSize:
     """Every frame has `size_bytes`."""
 
-    __slots__ = ("_wire", "smallest")
+    __slots__ = ("_wire", "largest", "smallest")
 
     def __init__(self, size_bytes: int, where: str = "size") -> None:
-        self.smallest = _checked(size_bytes, where)
+        self.smallest = self.largest = _checked(size_bytes, where)
         self._wire = [size_bytes - FCS_BYTES]
 
     def wire_bytes(self, count: int) -> list[int]:
@@ -54,11 +56,11 @@ class FixedSize:
 class UniformSize:
     """Every whole size from `low` to `high` bytes, both included, is equally likely."""
 
-    __slots__ = ("_rng", "_width", "smallest")
+    __slots__ = ("_rng", "_width", "largest", "smallest")
 
     def __init__(self, low: int, high: int, rng: random.Random, where: str = "size") -> None:
         self.smallest = _checked(low, where)
-        _checked(high, where)
+        self.largest = _checked(high, where)
         if high < low:
             raise ConfigError(f"{where}: the largest size {high} is below the smallest {low}.")
         self._width = high - low + 1
@@ -73,7 +75,7 @@ class UniformSize:
 class WeightedSizes:
     """Sizes from a list of (size, weight); weights need not add up to anything."""
 
-    __slots__ = ("_cumulative", "_rng", "_total", "_wire", "smallest")
+    __slots__ = ("_cumulative", "_rng", "_total", "_wire", "largest", "smallest")
 
     def __init__(self, weighted: Sequence[tuple[int, float]], rng: random.Random, where: str = "sizes") -> None:
         if not weighted:
@@ -86,6 +88,7 @@ class WeightedSizes:
         if not used:
             raise ConfigError(f"{where}: all weights are 0.")
         self.smallest = min(size for size, _ in used)
+        self.largest = max(size for size, _ in used)
         self._wire = [size - FCS_BYTES for size, _ in used]
         self._cumulative = list(accumulate(float(weight) for _, weight in used))
         self._total = self._cumulative.pop()

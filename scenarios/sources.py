@@ -21,6 +21,7 @@ from emu.clock import NEVER
 from emu.errors import ConfigError
 from emu.headers import ETH_HLEN
 from emu.skb import Skb
+from scenarios.counters import Counters, EvenCounters, StandingCounters, UnevenCounters
 from scenarios.flows import FlowSet
 from scenarios.sizes import FCS_BYTES, Sizes
 from scenarios.timing import SECOND_NS, Timing
@@ -68,6 +69,11 @@ def line_time_per_byte(line_gbps: float | None, where: str) -> int:
         )
     exact = Fraction(8 << LINE_SHIFT) / Fraction(line_gbps).limit_denominator(1_000_000)
     return -(-exact.numerator // exact.denominator)
+
+
+def line_ns(wire_bytes: int, per_byte: int) -> int:
+    """What a frame takes on the line, in ns, rounded up."""
+    return -(-(wire_bytes + LINE_OVERHEAD_BYTES) * per_byte >> LINE_SHIFT)
 
 
 class BlockSource:
@@ -144,11 +150,15 @@ class SyntheticSource(BlockSource):
 
     __slots__ = (
         "_flows",
+        "_idle_ns",
+        "_ip_ids",
+        "_is_even",
         "_line_free_ns",
         "_line_rest",
         "_made",
         "_per_byte",
         "_rng",
+        "_seqs",
         "_sizes",
         "_start_ns",
         "_timing",
@@ -185,9 +195,18 @@ class SyntheticSource(BlockSource):
         self._flows = flows
         self._timing = timing
         self._sizes = sizes
+        self._is_even = sizes.smallest == sizes.largest
+        """All frames have the same length."""
+        self._ip_ids: Counters = EvenCounters(flows.ip_ids, 1, 16) if flows.version == 4 else StandingCounters()
+        self._seqs: Counters = StandingCounters()
+        if flows.is_tcp:
+            payload = sizes.smallest - smallest
+            self._seqs = EvenCounters(flows.seqs, payload, 32) if self._is_even else UnevenCounters(flows.seqs, 32)
         self._rng = rng
         self._start_ns = start_ns
         self._per_byte = line_time_per_byte(line_gbps, where)
+        self._idle_ns = line_ns(sizes.largest - FCS_BYTES, self._per_byte)
+        """A frame that comes longer than this after the one before finds the line idle, however long it is."""
         self._line_free_ns = LINE_IDLE_NS
         self._line_rest = 0
         """When the frame before was through: whole ns, and the rest in 2**-20 ns."""
@@ -200,7 +219,8 @@ class SyntheticSource(BlockSource):
     def _make(self) -> list[Skb]:
         flows, train = self._flows, self._train
         trains = max(BLOCK_FRAMES // train, 1)
-        wires = self._sizes.wire_bytes(trains * train)
+        count = trains * train
+        wires = self._sizes.wire_bytes(count)
         times = self._timing.times(trains)
         if self._start_ns:
             start = self._start_ns
@@ -214,29 +234,32 @@ class SyntheticSource(BlockSource):
                 hdrs[train - 1 :: train] = map(flows.psh_hdrs.__getitem__, chosen)
             chosen = [flow for flow in chosen for _ in range(train)]
         if self._per_byte:
-            times = self._on_line(times, wires)
+            self._space(times, wires)
         header = flows.header_bytes
-        payloads = [wire - header for wire in wires]
-        ip_ids, seqs = flows.take(chosen, payloads)
-        lengths = [wire - ETH_HLEN for wire in wires]
-        numbers = range(self._made, self._made + len(wires))
+        if self._is_even:
+            payloads = [wires[0] - header] * count
+            lengths = [wires[0] - ETH_HLEN] * count
+        else:
+            payloads = [wire - header for wire in wires]
+            lengths = [wire - ETH_HLEN for wire in wires]
+        ip_ids = self._ip_ids.take(chosen, lengths)
+        seqs = self._seqs.take(chosen, payloads)
+        numbers = range(self._made, self._made + count)
         self._made = numbers.stop
         return list(map(Skb, hdrs, numbers, wires, payloads, ip_ids, seqs, times, repeat(None), lengths))
 
-    def _on_line(self, times: list[int], wires: list[int]) -> list[int]:
-        """When frames that are to be sent at `times` are through: each as soon after the one before as the line lets it."""
-        per_byte, free_ns, rest = self._per_byte, self._line_free_ns, self._line_rest
-        through: list[int] = []
-        append = through.append
+    def _space(self, times: list[int], wires: list[int]) -> None:
+        """Make `times`, at which frames are to be sent, those at which they are through: each as soon as the line lets it."""
+        per_byte, idle_ns = self._per_byte, self._idle_ns
+        free_ns, rest = self._line_free_ns, self._line_rest
         last_wire = whole_ns = part = 0
-        idle_ns = -(-(max(wires) + LINE_OVERHEAD_BYTES) * per_byte >> LINE_SHIFT)
-        for at, wire in zip(times, wires, strict=True):
+        for index, at in enumerate(times):
             if at - free_ns > idle_ns:
                 # Most find the line idle: even the longest would not have to wait.
-                append(at)
                 free_ns = at
                 rest = 0
                 continue
+            wire = wires[index]
             if wire != last_wire:
                 last_wire = wire
                 whole_ns, part = divmod((wire + LINE_OVERHEAD_BYTES) * per_byte, 1 << LINE_SHIFT)
@@ -248,9 +271,8 @@ class SyntheticSource(BlockSource):
             if free_ns < at:
                 free_ns = at
                 rest = 0
-            append(free_ns)
+            times[index] = free_ns
         self._line_free_ns, self._line_rest = free_ns, rest
-        return through
 
 
 class MergedSource(BlockSource):

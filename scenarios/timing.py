@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 from fractions import Fraction
-from itertools import accumulate
-from math import log, log1p
+from itertools import accumulate, repeat
+from math import floor, log, log1p
 from typing import Final, Protocol
 
 from emu.errors import ConfigError
@@ -73,11 +73,14 @@ class Poisson:
 
     def times(self, count: int) -> list[int]:
         """The next `count` times."""
-        # log1p(-u) is log(1 - u), in two thirds of the time.
+        # log1p(-u) is log(1 - u), in two thirds of the time; floor is int of what is not negative, in half of it.
         mean, draw, ln = self._mean, self._rng.random, log1p
-        reached = list(accumulate([int(ln(-draw()) * mean) for _ in range(count)], initial=self._now))
+        gaps = [floor(ln(-draw()) * mean) for _ in repeat(None, count)]
+        if not gaps:
+            return gaps
+        gaps[0] += self._now
+        reached = list(accumulate(gaps))
         self._now = reached[-1]
-        del reached[0]
         return [now >> GAP_SHIFT for now in reached]
 
 
