@@ -92,7 +92,7 @@ class Wakeup(Interrupt):
 
 
 class Timer(Interrupt):
-    """A one-shot timer of this CPU: calls `function(cpu)` in hard-interrupt context."""
+    """A one-shot timer: calls `function(cpu)` in hard-interrupt context of the CPU that takes it, another than its own if that died."""
 
     __slots__ = ("function",)
 
@@ -235,7 +235,10 @@ class Cpu(Actor):
         self.clock.wake(self, at_ns)
 
     def start_timer(self, at_ns: int, function: Callable[[Cpu], None]) -> Timer:
-        """Arm a one-shot timer of this CPU. Set `.withdrawn` on the result to cancel it."""
+        """Arm a one-shot timer of this CPU, which moves to another if this one goes offline first.
+
+        Set `.withdrawn` on the result to cancel it.
+        """
         timer = Timer(function)
         self.mailbox.put(at_ns, LOCAL_TIMER_RANK, timer)
         self.clock.wake(self, at_ns)

@@ -181,8 +181,8 @@ class Fragments:
         return rid
 
     def _start_timer(self, sd: SoftnetData, queue: FragmentQueue, v6: bool, time_ns: int) -> None:
-        def expire(_: Cpu) -> None:
-            self._expire(sd, queue, v6)
+        def expire(cpu: Cpu) -> None:
+            self._expire(self._net.softnet[cpu.index], queue, v6)
 
         queue.timer = sd.cpu.start_timer(sd.cpu.local_now_ns + time_ns, expire)
 

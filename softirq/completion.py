@@ -52,15 +52,19 @@ def napi_complete_done(sd: SoftnetData, napi: Napi, work: int) -> bool:
 
 
 def _start_watchdog(sd: SoftnetData, napi: Napi, timeout_ns: int) -> None:
-    """napi_watchdog: a timer pinned to this CPU that schedules the NAPI again, without setting MISSED (P6)."""
+    """napi_watchdog: a timer pinned to this CPU that schedules the NAPI again, without setting MISSED (P6).
+
+    It moves with what a dead CPU leaves behind, and lists the NAPI on the CPU that takes it.
+    """
+    softnet = sd.net.softnet
     if napi.timer is not None:
         napi.timer.withdrawn = True
 
-    def expire(_: Cpu) -> None:
+    def expire(cpu: Cpu) -> None:
         napi.timer = None
         if not napi.disable and not napi.sched:
             napi.sched = True
             napi.prefer_busy_poll = False
-            napi_schedule_irqoff(sd, napi)
+            napi_schedule_irqoff(softnet[cpu.index], napi)
 
     napi.timer = sd.cpu.start_timer(sd.cpu.local_now_ns + timeout_ns, expire)

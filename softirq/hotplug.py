@@ -1,6 +1,6 @@
 """What becomes of a dead CPU's softnet_data: its polls move on, its backlog is adopted.
 
-Models: R6, R7 (an RPS map keeps the dead CPU until it is written again), adoption by another CPU's backlog.
+Models: R6, R7 (an RPS map keeps the dead CPU until it is written again), adoption by another CPU's backlog, which sends the IPIs owed.
 Source: net/core/dev.c dev_cpu_dead (6.9); the hotplug recordings.
 """
 
@@ -18,13 +18,16 @@ class DevCpuDead(Interrupt):
 
     __slots__ = ("dead", "net")
 
+    moves_with_cpu = True
+
     def __init__(self, net: Net, dead: SoftnetData) -> None:
         super().__init__()
         self.net = net
         self.dead = dead
 
     def handle(self, cpu: Cpu) -> None:
-        """Take over the dead CPU's poll list and put its backlog on this CPU's, oldest first, by netif_rx (so RPS is asked again)."""
+        """Take over the dead CPU's poll list and the IPIs it owes; put its backlog on this CPU's, oldest first, by netif_rx (so RPS is
+        asked again)."""
         dead, here = self.dead, self.net.softnet[cpu.index]
         polls, dead.poll_list = dead.poll_list, []
         for napi in polls:
@@ -33,6 +36,11 @@ class DevCpuDead(Interrupt):
             else:
                 here.poll_list.append(napi)
                 cpu.raise_softirq_irqoff(NET_RX_SOFTIRQ)
+        if dead.rps_ipi_list:
+            # Who is owed one has been told that it is scheduled: nobody else would send it.
+            here.rps_ipi_list += dead.rps_ipi_list
+            dead.rps_ipi_list = []
+            cpu.raise_softirq_irqoff(NET_RX_SOFTIRQ)
         dead.backlog.sched = False
         dead.in_net_rx_action = False
         left = [*dead.backlog.process_queue, *dead.backlog.input_pkt_queue]
@@ -46,4 +54,6 @@ class DevCpuDead(Interrupt):
 
 def cpu_dead(net: Net, dead: Cpu, adopter: Cpu) -> None:
     """Let `adopter` take over when it next looks. `dead` has just gone offline, at its local time."""
-    adopter.send(DevCpuDead(net, net.softnet[dead.index]), dead.local_now_ns + 1, dead.rank)
+    sd = net.softnet[dead.index]
+    sd.defer_list.ipi_scheduled = False  # one that is on its way is not heard any more
+    adopter.send(DevCpuDead(net, sd), dead.local_now_ns + 1, dead.rank)

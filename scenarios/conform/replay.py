@@ -22,7 +22,7 @@ from cpus.interrupts import Interrupt
 from cpus.process import Process, Step
 from emu.clock import KIND_USER, NEVER, Actor
 from emu.dropreason import DropReason
-from emu.errors import ControlError
+from emu.errors import ControlError, InvariantError
 from emu.headers import HeaderTable
 from emu.profiles import profile_for
 from emu.rules import Rules
@@ -42,6 +42,9 @@ QUEUES: Final = 8
 START_NS: Final = 1_000_000_000
 """When the first step comes; the beginning of a jiffy at every HZ but 300."""
 LONGEST_SLEEP_NS: Final = 3_600_000_000_000
+LONGEST_BUSY_NS: Final = 1_000_000_000
+"""A machine that works longer after one step is given up: real ones, too, poll for an hour with a gro_flush_timeout of 1 ns and 2^31
+deferrals."""
 STEP_NS: Final = 1_000
 """Between two steps."""
 
@@ -70,18 +73,27 @@ class Hand(Actor):
         clock = self.replay.clock
         await clock.enter(self, START_NS, is_open=False)
         await self._script(self)
+        self.replay.end()
         clock.leave()
 
     async def settle(self) -> None:
-        """Return when the machine is at rest: no CPU has anything to do before its next timer, nothing is under way."""
+        """Return when the machine is at rest: no CPU has anything to do before its next timer, nothing is under way.
+
+        Raises Impossible for one that works for more than LONGEST_BUSY_NS, InvariantError when work is left that nobody will do.
+        """
         clock = self.replay.clock
+        began_ns = self.local_now_ns
         while True:
             self.local_now_ns += STEP_NS
             await clock.synchronise(self)
             if self.replay.at_rest():
                 return
             next_ns = clock.next_turn_ns()
-            if self.local_now_ns < next_ns < NEVER:
+            if next_ns == NEVER:
+                raise InvariantError(f"{self.replay.restless()}, which nobody will do")
+            if self.local_now_ns - began_ns > LONGEST_BUSY_NS:
+                raise Impossible(f"{self.replay.restless()} {LONGEST_BUSY_NS / 1e9:g} s after a step")
+            if self.local_now_ns < next_ns:
                 self.local_now_ns = next_ns
 
     async def sleep(self, until_ns: int) -> None:
@@ -175,8 +187,13 @@ class Replay(Machine):
         """No CPU works, and nothing but timers is on its way. Softirqs that are held may be pending."""
         return not self.clock.posts_waiting() and all(_idle(cpu) for cpu in self.cpus)
 
+    def restless(self) -> str:
+        """What keeps the machine from being at rest."""
+        busy = [cpu.name for cpu in self.cpus if not _idle(cpu)]
+        return f"work is left for {', '.join(busy) or 'the clock'}"
+
     def play(self, script: Callable[[Hand], Awaitable[None]]) -> None:
-        """Operate the machine by `script`, and check that no frame was lost or doubled. A machine plays once."""
+        """Operate the machine by `script`, to whose end it runs, and check that no frame was lost or doubled. A machine plays once."""
         self.add(Hand(self, script))
         trio.run(self.run)
         self.ledger.check(self.clock.now_ns)
@@ -234,6 +251,6 @@ class Replay(Machine):
 def _idle(cpu: Cpu) -> bool:
     if not cpu.is_open or cpu.runqueue.current is not None or cpu.runqueue.waiting:
         return False
-    if cpu.softirq_pending and not cpu.bh_disabled and cpu.online:
+    if cpu.softirq_pending and not cpu.bh_disabled:
         return False
     return cpu.mailbox.has_only_timers()

@@ -392,7 +392,6 @@ TestWalk.settings = settings(
     max_examples=40,
     stateful_step_count=30,
     deadline=None,
-    derandomize=True,
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

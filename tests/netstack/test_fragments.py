@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cpus.interrupts import Interrupt
+from emu.clock import NEVER
 from netstack.lookup import ANY6
 from tests.netstack.stack_kit import (
     LOCAL6,
@@ -158,6 +159,20 @@ def test_what_stays_incomplete_times_out(v6: bool, which: int, answered: bool) -
     assert ("Icmp6OutTimeExcds" if v6 else "Icmp.OutTimeExcds") in moved or not answered
     assert moved.get("fn0.tx_packets", 0) == answered
     assert kit.dropped() == {"FRAG_REASM_TIMEOUT": 1}
+
+
+def test_a_datagram_whose_cpu_died_times_out_on_the_cpu_that_takes_the_timer(v6: bool) -> None:
+    kit = StackKit(cpus=2)
+    kit.up(pieces(v6, [200])[0])
+    kit.moved()
+    died, other = kit.cpus
+    timer = died.mailbox.take(NEVER)
+    assert isinstance(timer, Interrupt)
+    other.local_now_ns = 100_000_000_000
+    timer.handle(other)
+    assert other.last_post_ns == 100_000_000_000, "the answer is sent from where, and when, the timer went off"
+    kit.settle()
+    assert ("Icmp6OutTimeExcds" if v6 else "Icmp.OutTimeExcds") in kit.moved()
 
 
 def test_ecn_fields_that_contradict_kill_the_datagram() -> None:
