@@ -171,19 +171,30 @@ class Cpu(Actor):
 
     # ---------------------------------------------------------------- time
 
+    def goes_on(self) -> bool:
+        """Whether there is nothing to await: `interruptible` would neither wait, nor pay, nor take an interrupt. Then it is done."""
+        if (
+            self._unsuspended < CHECKPOINT_TURNS
+            and self.clock.goes_on(self)
+            and not self.owed_ns
+            and self.mailbox.first_ns > self.synced_ns
+        ):
+            self._unsuspended += 1
+            return True
+        return False
+
     async def synchronise(self) -> None:
         """Go on as the earliest actor, everything before decided and paid; a real checkpoint every CHECKPOINT_TURNS calls."""
         clock = self.clock
         while True:
-            turns = clock.turns
-            await clock.synchronise(self)
-            if clock.turns == turns:
+            if not clock.goes_on(self):
+                await clock.wait_turn(self)
+                self._unsuspended = 0
+            elif self._unsuspended < CHECKPOINT_TURNS:
                 self._unsuspended += 1
-                if self._unsuspended >= CHECKPOINT_TURNS:
-                    self._unsuspended = 0
-                    await trio.lowlevel.checkpoint()
             else:
                 self._unsuspended = 0
+                await trio.lowlevel.checkpoint()
             if not self.owed_ns:
                 return
             self.local_now_ns += self.owed_ns
@@ -198,7 +209,7 @@ class Cpu(Actor):
     def _take_interrupts(self) -> bool:
         """Take the hard interrupts that had arrived when this CPU last synchronised. Returns whether there was one."""
         mailbox = self.mailbox
-        if mailbox.next_ns() > self.synced_ns:
+        if mailbox.first_ns > self.synced_ns or mailbox.next_ns() > self.synced_ns:
             return False
         account = self.accounts.switch(HARDIRQ, self.local_now_ns)
         while (interrupt := mailbox.take(self.synced_ns)) is not None:
@@ -271,13 +282,15 @@ class Cpu(Actor):
             pending = self.softirq_pending
             self.softirq_pending = 0
             self.local_now_ns += self.costs.softirq_entry_ns
-            for nr in range(NR_SOFTIRQS):
-                if pending >> nr & 1:
-                    self.softirq_counts[nr] += 1
-                    action = self.softirq_vec[nr]
-                    if action is not None:
-                        await action(self)
-            await self.interruptible()
+            while pending:
+                nr = (pending & -pending).bit_length() - 1
+                pending &= pending - 1
+                self.softirq_counts[nr] += 1
+                action = self.softirq_vec[nr]
+                if action is not None:
+                    await action(self)
+            if not self.goes_on():
+                await self.interruptible()
             if not self.softirq_pending:
                 break
             restart -= 1
@@ -422,8 +435,10 @@ class Cpu(Actor):
         await self.clock.enter(self)
         self.accounts.switch(IDLE, self.local_now_ns)
         while True:
-            await self.synchronise()
-            interrupted = self._take_interrupts()
+            interrupted = False
+            if not self.goes_on():
+                await self.synchronise()
+                interrupted = self._take_interrupts()
             if self.softirq_runnable() and self.online and self.last_post_ns < self.synced_ns:
                 await self.handle_softirqs()
                 continue

@@ -39,24 +39,27 @@ class Mailbox:
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, int, int, Interrupt]] = []
         self._sent = 0
+        self.first_ns = NEVER
+        """None arrives before it."""
 
     def put(self, at_ns: int, sender_rank: int, interrupt: Interrupt) -> None:
         """Send `interrupt`, to arrive at `at_ns`."""
         self._sent += 1
+        if at_ns < self.first_ns:
+            self.first_ns = at_ns
         heapq.heappush(self._heap, (at_ns, sender_rank, interrupt.order, self._sent, interrupt))
 
     def next_ns(self) -> int:
         """When the next one arrives, NEVER if none."""
         heap = self._heap
-        while heap:
-            if not heap[0][4].withdrawn:
-                return heap[0][0]
+        while heap and heap[0][4].withdrawn:
             heapq.heappop(heap)
-        return NEVER
+        self.first_ns = heap[0][0] if heap else NEVER
+        return self.first_ns
 
     def take(self, now_ns: int) -> Interrupt | None:
         """The earliest that has arrived by `now_ns`, or None."""
-        if self.next_ns() > now_ns:
+        if self.first_ns > now_ns or self.next_ns() > now_ns:
             return None
         return heapq.heappop(self._heap)[4]
 
@@ -70,6 +73,7 @@ class Mailbox:
             (at, rank, item) for at, rank, _, _, item in sorted(self._heap, key=lambda e: e[:4]) if not item.withdrawn
         ]
         self._heap.clear()
+        self.first_ns = NEVER
         return waiting
 
 

@@ -114,6 +114,9 @@ class Clock:
         self._posts: list[tuple[int, Port, Any, Any]] = []
         self._cursor = 0
         self._sorted = True
+        """All posts are in their order."""
+        self._clear_ns = 0
+        """If they are: no turn and no decision is due before it."""
         self._keeper: trio.lowlevel.Task | None = None
         self._members = 0
         self._expected = 0
@@ -170,6 +173,7 @@ class Clock:
                 self._cursor = 0
             posts.sort(key=_post_key)
             self._sorted = True
+            self._clear_ns = 0
         if self._cursor == len(posts):
             if posts:
                 posts.clear()
@@ -224,6 +228,33 @@ class Clock:
         _, kind, rank, _, _ = self._heap[0]
         return (actor.kind, actor.rank) < (kind, rank)
 
+    def goes_on(self, actor: Actor) -> bool:
+        """Whether `actor`, whose turn it is, keeps it at its local time: then it has synchronised, without having to wait.
+
+        It does if it is the earliest, and all posts before it are decided, here and now if need be.
+        """
+        time_ns = actor.local_now_ns
+        if actor.last_post_ns == time_ns:
+            time_ns = actor.local_now_ns = time_ns + 1
+        if time_ns > self.limit_ns or (
+            not (self._sorted and time_ns < self._clear_ns) and not self._clears(actor, time_ns)
+        ):
+            return False
+        self.now_ns = actor.synced_ns = time_ns
+        if actor.kind != KIND_ACTOR:
+            self.settle(time_ns)
+        return True
+
+    def _clears(self, actor: Actor, time_ns: int) -> bool:
+        """Decide what is due; whether `actor` comes first at `time_ns` then."""
+        due = self._next_post_ns()
+        if due <= time_ns:
+            self._decide(time_ns)
+            due = self._next_post_ns()
+        top = self._top_ns()
+        self._clear_ns = due if due < top else top
+        return time_ns < due and (time_ns < top or (time_ns == top and self._is_earliest(actor, time_ns)))
+
     def wake(self, actor: Actor, at_ns: int) -> None:
         """Bring an open actor's turn forward to `at_ns`. An actor that works, or is due sooner, is left alone."""
         if actor.is_open and at_ns < actor.key_ns:
@@ -237,25 +268,19 @@ class Clock:
         actor.key_ns = time_ns
         actor.version += 1
         self._wakes += 1
+        if time_ns < self._clear_ns:
+            self._clear_ns = time_ns
         if time_ns < NEVER:
             heapq.heappush(self._heap, (time_ns, actor.kind, actor.rank, actor.version, actor))
 
     async def synchronise(self, actor: Actor) -> None:
         """Return when `actor` is the earliest at its local time and all posts before it are decided. Suspends only if it is not."""
-        if actor.last_post_ns == actor.local_now_ns:
-            actor.local_now_ns += 1
-        time_ns = actor.local_now_ns
-        if time_ns <= self.limit_ns:
-            if self._cursor < len(self._posts):
-                self._decide(time_ns)
-            if self._is_earliest(actor, time_ns) and (
-                self._cursor == len(self._posts) or self._next_post_ns() > time_ns
-            ):
-                self.now_ns = actor.synced_ns = time_ns
-                if actor.kind != KIND_ACTOR:
-                    self.settle(time_ns)
-                return
-        self._enlist(actor, time_ns)
+        if not self.goes_on(actor):
+            await self.wait_turn(actor)
+
+    async def wait_turn(self, actor: Actor) -> None:
+        """Suspend until it is the turn of `actor`, which does not go on, at its local time."""
+        self._enlist(actor, actor.local_now_ns)
         await self._hand_over(actor)
 
     async def wait_open(self, actor: Actor, until_ns: int) -> int:

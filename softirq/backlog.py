@@ -183,7 +183,8 @@ async def process_backlog(sd: SoftnetData, quota: int) -> int:
     backlog = sd.backlog
     costs = net.costs
     cpu.local_now_ns += costs.process_backlog_ns
-    await cpu.interruptible()
+    if not cpu.goes_on():
+        await cpu.interruptible()
     if sd.rps_ipi_list:
         net_rps_action(sd)
     backlog.weight = net.settings.dev_rx_weight

@@ -7,6 +7,7 @@ Source: net/core/dev.c net_rx_action, napi_poll, __napi_poll (6.1, 6.9).
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from cpus.cpu import NET_RX_SOFTIRQ, Cpu
@@ -26,9 +27,9 @@ class NetRxAction:
     def __init__(self, net: Net) -> None:
         self._net = net
 
-    async def __call__(self, cpu: Cpu) -> None:
+    def __call__(self, cpu: Cpu) -> Awaitable[None]:
         """net_rx_action on `cpu`."""
-        await net_rx_action(self._net.softnet[cpu.index])
+        return net_rx_action(self._net.softnet[cpu.index])
 
 
 async def net_rx_action(sd: SoftnetData) -> None:
@@ -67,12 +68,13 @@ async def net_rx_action(sd: SoftnetData) -> None:
             break
         napi = polling[position]
         position += 1
-        if not napi.is_backlog:  # which does so itself
+        if not napi.is_backlog and not cpu.goes_on():  # the backlog does so itself
             await cpu.interruptible()
         if trace is not None:
             trace.polling(sd, napi)
         work = await napi_poll(sd, napi, repoll)
-        await cpu.interruptible()
+        if not cpu.goes_on():
+            await cpu.interruptible()
         if trace is not None:
             trace.polled(sd, napi, work)
         net.latencies.fold_if_full()

@@ -70,6 +70,18 @@ class TwinClock(Clock):
             return self.now_ns, -1
         return self.now_ns, self.viewer.rank
 
+    def goes_on(self, actor: Actor) -> bool:
+        """As ever, and remember who goes on."""
+        goes_on = super().goes_on(actor)
+        if goes_on:
+            self.viewer = actor
+        return goes_on
+
+    async def wait_turn(self, actor: Actor) -> None:
+        """As ever, and remember who goes on."""
+        await super().wait_turn(actor)
+        self.viewer = actor
+
     async def synchronise(self, actor: Actor) -> None:
         """As ever, and remember who goes on."""
         await super().synchronise(actor)
