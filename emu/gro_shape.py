@@ -51,7 +51,8 @@ class GroFront:
         self.held_key = b""
         """`key` behind a raw hash and a stripped tag: those of the last frame, as they seldom change (see `key_for`)."""
         self.plain_hash: int | None = None
-        """That raw hash (the very object), if packets without a tag are just held when nothing of their flow is; else None."""
+        """That raw hash (the very object), if there is one and packets without a tag are just held when nothing of their flow is; else
+        None."""
 
 
 class GroShape(GroFront):
@@ -128,6 +129,6 @@ class GroShape(GroFront):
         self.held_key_hash = raw_hash
         self.held_key_vlan = vlan_tci
         self.bucket = raw_hash & GRO_HASH_BUCKETS - 1
-        self.plain_hash = raw_hash if self.holds and not self.special and vlan_tci < 0 else None
+        self.plain_hash = raw_hash if raw_hash and self.holds and not self.special and vlan_tci < 0 else None
         self.held_key = raw_hash.to_bytes(4, "big") + (vlan_tci + 1).to_bytes(5, "big") + self.key
         return self.held_key

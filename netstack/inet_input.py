@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netstack.list_path import Straight, rcv_list, rcv_plain_lists
+from netstack.list_path import Straight, rcv_list
+from netstack.sink_way import SinkWay
 from netstack.sock import checksum_ns, summed_bytes
+from softirq.plain_way import NO_WAY, PlainWay
 
 if TYPE_CHECKING:
+    from cpus.cpu import Cpu
     from emu.dropreason import DropReason
-    from emu.skb import Skb
+    from emu.skb import Received, Skb
     from netstack.mib import Ip6Mib, IpExtMib, IpMib
-    from netstack.sink_posts import SinkPosts
+    from netstack.sink_posts import SinkLane
     from netstack.sock import Socket
     from netstack.stack import NetStack
     from softirq.softnet_data import SoftnetData
@@ -43,6 +46,7 @@ class InetInput:
         self._fast_ecn = stack.tables.fast_ecn
         self._csum_ps = net.costs.csum_ps
         self._post = net.clock.post
+        self._lanes: dict[Cpu, SinkLane] = {}
         self._other_rcv_ns = net.costs.other_rcv_ns
         self._skb_free_ns = net.costs.skb_free_ns
 
@@ -50,27 +54,31 @@ class InetInput:
         """Packets of a backlog, one after the other (`PacketType.queue_func`)."""
         self._take(sd, skbs, waits, lead_ns)
 
-    def plain_rcv(self, sd: SoftnetData, skbs: list[Skb], sizes: list[int], lead_ns: int, waits: list[int]) -> bool:
-        """Whole lists of data for sinks (`PacketType.plain_func`)."""
-        straight = rcv_plain_lists(sd, skbs, sizes, self._ethertype, self._rcv_ns, self._sinks(), lead_ns, waits)
-        if straight is None:
-            return False
-        self._count(straight)
-        return True
+    def plain_way(self, sd: SoftnetData, received: Received) -> PlainWay:
+        """The way of data for sinks in one poll (`PacketType.plain_way`)."""
+        lane = self._lane(sd.cpu)
+        return NO_WAY if lane is None else SinkWay(sd, received, self, lane)
 
     def _take(self, sd: SoftnetData, skbs: list[Skb], waits: list[int] | None = None, lead_ns: int = 0) -> None:
         clock = self._net.clock
-        self._count(rcv_list(sd, skbs, self._rcv_ns, self._fast, self._rcv, clock, self._sinks(), waits, lead_ns))
+        self.count(rcv_list(sd, skbs, self._rcv_ns, self._fast, self._rcv, clock, self._lane(sd.cpu), waits, lead_ns))
 
     def _rcv(self, sd: SoftnetData, skb: Skb) -> None:
         """One packet, check by check."""
         raise NotImplementedError
 
-    def _sinks(self) -> SinkPosts | None:
+    def _lane(self, cpu: Cpu) -> SinkLane | None:
         """Where data for sinks may be posted late; None where somebody looks at each packet."""
-        return self._stack.sink_posts if self._net.trace is None else None
+        posts = self._stack.sink_posts
+        if posts is None or self._net.trace is not None:
+            return None
+        lane = self._lanes.get(cpu)
+        if lane is None:
+            lane = self._lanes[cpu] = posts.lane(cpu, self._rcv_ns)
+        return lane
 
-    def _count(self, straight: Straight) -> None:
+    def count(self, straight: Straight) -> None:
+        """Count what went straight to its sockets."""
         if straight.skbs:
             self._mib.InReceives += straight.skbs
             self._mib.InDelivers += straight.skbs

@@ -7,19 +7,17 @@ Source: net/ipv4/ip_input.c ip_list_rcv, ip_sublist_rcv (6.9).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import repeat
+from collections.abc import Callable
 from operator import sub
 from typing import TYPE_CHECKING, NamedTuple
 
 from emu.headers import TCP_PSH
 
 if TYPE_CHECKING:
-    from cpus.cpu import Cpu
     from emu.clock import Clock, Port
     from emu.headers import Headers
     from emu.skb import Skb
-    from netstack.sink_posts import SinkPosts
+    from netstack.sink_posts import SinkLane
     from netstack.sock import Socket
     from softirq.softnet_data import SoftnetData
 
@@ -40,23 +38,23 @@ def rcv_list(
     fast: dict[Headers, Socket],
     rcv: Callable[[SoftnetData, Skb], None],
     clock: Clock,
-    sinks: SinkPosts | None,
+    lane: SinkLane | None,
     waits: list[int] | None = None,
     lead_ns: int = 0,
 ) -> Straight:
-    """Post those of `skbs` whose headers are in `fast` and give the others to `rcv`, all in order; data for sinks in one go.
+    """Post those of `skbs` whose headers are in `fast` and give the others to `rcv`, all in order; data for sinks goes by `lane` in one go.
 
     A sublist pays `rcv_ns` for all of its packets first. Packets of a backlog (`waits` is given) come one after the other: each notes its
     wait, and pays `lead_ns` and `rcv_ns` when its turn comes.
     """
     cpu = sd.cpu
-    if sinks is not None:
-        odd = _not_for_sinks(cpu, skbs)
+    if lane is not None:
+        odd = _not_for_sinks(lane, skbs)
         if odd:
-            sinks.claim(cpu, odd)
-            odd = _not_for_sinks(cpu, odd)
+            lane.claim(odd)
+            odd = _not_for_sinks(lane, odd)
         if not odd:
-            return _to_sinks(cpu, skbs, rcv_ns, sinks, waits, lead_ns)
+            return _to_sinks(lane, skbs, waits, lead_ns)
     now_ns = start_ns = cpu.local_now_ns
     if waits is None:
         cpu.local_now_ns = now_ns = start_ns + rcv_ns * len(skbs)
@@ -95,13 +93,13 @@ def rcv_list(
     return Straight(straight, octets, segments, tcp_segs)
 
 
-def _not_for_sinks(cpu: Cpu, skbs: list[Skb]) -> list[Skb]:
-    """Those of `skbs` that are not sound plain data for a sink to which `cpu` posts."""
+def _not_for_sinks(lane: SinkLane, skbs: list[Skb]) -> list[Skb]:
+    """Those of `skbs` that are not sound plain data for a sink whose posts go by `lane`."""
     return [
         skb
         for skb in skbs
         if (sink := skb.hdr.sink) is None
-        or sink.poster is not cpu
+        or sink.poster is not lane
         or not skb.ip_summed
         or skb.pkt_type
         or skb.payload_bytes <= 0
@@ -109,64 +107,24 @@ def _not_for_sinks(cpu: Cpu, skbs: list[Skb]) -> list[Skb]:
     ]
 
 
-def _to_sinks(
-    cpu: Cpu, skbs: list[Skb], rcv_ns: int, sinks: SinkPosts, waits: list[int] | None, lead_ns: int
-) -> Straight:
+def _to_sinks(lane: SinkLane, skbs: list[Skb], waits: list[int] | None, lead_ns: int) -> Straight:
     """As `rcv_list`, for plain data only: each packet takes the same time, so all times follow from the first."""
-    to = [skb.hdr.sink for skb in skbs]
-    count = len(skbs)
-    sink_ns = to[0].rcv_ns
+    cpu = lane.cpu
+    sinks = [skb.hdr.sink for skb in skbs]
     now_ns = cpu.local_now_ns
-    stages: Iterable[int]
     if waits is None:
-        stages = repeat(now_ns, count)
-        first_ns = now_ns + rcv_ns * count + sink_ns
-        step_ns = sink_ns
+        cpu.local_now_ns = lane.add_list(sinks, skbs, now_ns)
     else:
-        step_ns = lead_ns + rcv_ns + sink_ns
-        end_ns = now_ns + step_ns * count
-        waits.extend(map(sub, range(now_ns, end_ns, step_ns), [skb.stage_ns for skb in skbs]))
-        stages = range(now_ns + lead_ns, end_ns + lead_ns, step_ns)
-        first_ns = now_ns + step_ns
-    last_ns = first_ns + step_ns * (count - 1)
-    cpu.local_now_ns = cpu.last_post_ns = last_ns
-    sinks.post(cpu, range(first_ns, last_ns + 1, step_ns), stages, to, skbs)
-    return _sum(skbs)
+        cpu.local_now_ns = through_ns = lane.add_run(sinks, skbs, now_ns, lead_ns)
+        waits.extend(
+            map(sub, range(now_ns, through_ns, (through_ns - now_ns) // len(skbs)), [skb.stage_ns for skb in skbs])
+        )
+    lane.settle_many()
+    return straight_sum(skbs)
 
 
-def rcv_plain_lists(
-    sd: SoftnetData,
-    skbs: list[Skb],
-    sizes: list[int],
-    ethertype: int,
-    rcv_ns: int,
-    sinks: SinkPosts | None,
-    lead_ns: int,
-    waits: list[int],
-) -> Straight | None:
-    """`PacketType.plain_func`: lists of data for sinks, one after the other, in one go. None: that they are not, or not all."""
-    cpu = sd.cpu
-    to = [skb.hdr.sink for skb in skbs]
-    if sinks is None or [s for s in to if s is None or s.poster is not cpu or s.ethertype != ethertype]:
-        return None
-    sink_ns = to[0].rcv_ns
-    now_ns = cpu.local_now_ns
-    starts: list[int] = []
-    stages: list[int] = []
-    stamps: list[int] = []
-    for size in sizes:
-        starts += repeat(now_ns, size)
-        now_ns += lead_ns * size
-        stages += repeat(now_ns, size)
-        now_ns += rcv_ns * size
-        stamps += range(now_ns + sink_ns, now_ns + sink_ns * size + 1, sink_ns)
-        now_ns += sink_ns * size
-    waits.extend(map(sub, starts, [skb.rx_ns for skb in skbs]))
-    cpu.local_now_ns = cpu.last_post_ns = now_ns
-    sinks.post(cpu, stamps, stages, to, skbs)
-    return _sum(skbs)
-
-
-def _sum(skbs: list[Skb]) -> Straight:
-    merged = [skb.gso_segs - 1 for skb in skbs if skb.gso_segs > 1]
-    return Straight(len(skbs), sum([skb.len_bytes for skb in skbs]), sum(merged), len(skbs))
+def straight_sum(skbs: list[Skb]) -> Straight:
+    """What `skbs` add up to, all of them data for sinks."""
+    return Straight(
+        len(skbs), sum([skb.len_bytes for skb in skbs]), sum([skb.frames for skb in skbs]) - len(skbs), len(skbs)
+    )

@@ -11,7 +11,7 @@ from one CPU (`TcpSink.poster`); when another CPU begins to post to it, what wai
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from itertools import repeat
 from operator import sub
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,69 +29,96 @@ SETTLE_POSTS: Final = 256
 """So many late posts of a CPU are decided as soon as they may be: what is fresh in the cache is cheap to look at again."""
 
 
-class _Posted:
-    """Late posts of one CPU, side by side, in the order of their stamps."""
+class SinkLane:
+    """Late posts of one CPU to sinks of one protocol, side by side, in the order of their stamps."""
 
-    __slots__ = ("cpu", "sinks", "skbs", "stages", "stamps")
+    __slots__ = ("_posts", "cpu", "mine", "rcv_ns", "sinks", "skbs", "stages", "stamps")
 
-    def __init__(self, cpu: Cpu) -> None:
+    def __init__(self, posts: SinkPosts, cpu: Cpu, rcv_ns: int) -> None:
+        self._posts = posts
         self.cpu = cpu
+        self.rcv_ns = rcv_ns
+        """What the protocol's headers cost."""
+        self.mine = {self}
+        """`TcpSink.poster` of a list of which all may be posted here."""
         self.stamps: list[int] = []
         self.stages: list[int] = []
         """When each skb's present stage began."""
         self.sinks: list[TcpSink] = []
         self.skbs: list[Skb] = []
 
+    def add_list(self, sinks: list[TcpSink], skbs: list[Skb], now_ns: int) -> int:
+        """Post a list that comes at `now_ns`: the headers of all are paid first, then each in its turn. Returns when it is through."""
+        count = len(skbs)
+        sink_ns = sinks[0].rcv_ns
+        first_ns = now_ns + self.rcv_ns * count + sink_ns
+        through_ns = first_ns + sink_ns * (count - 1)
+        self.stages += repeat(now_ns, count)
+        self.stamps += range(first_ns, through_ns + 1, sink_ns)
+        self.sinks += sinks
+        self.skbs += skbs
+        self.cpu.last_post_ns = through_ns
+        return through_ns
+
+    def add_run(self, sinks: list[TcpSink], skbs: list[Skb], now_ns: int, lead_ns: int) -> int:
+        """Post packets of a backlog, one after the other: each pays `lead_ns` and its headers when its turn comes."""
+        sink_ns = sinks[0].rcv_ns
+        step_ns = lead_ns + self.rcv_ns + sink_ns
+        through_ns = now_ns + step_ns * len(skbs)
+        self.stages += range(now_ns + lead_ns, through_ns + lead_ns, step_ns)
+        self.stamps += range(now_ns + step_ns, through_ns + 1, step_ns)
+        self.sinks += sinks
+        self.skbs += skbs
+        self.cpu.last_post_ns = through_ns
+        return through_ns
+
+    def claim(self, skbs: list[Skb]) -> None:
+        """From now on posts to the sinks of `skbs` go by this lane."""
+        for skb in skbs:
+            sink = skb.hdr.sink
+            if sink is not None and sink.poster is not self:
+                if sink.poster is not None:
+                    self._posts.hand_over()
+                sink.poster = self
+
+    def settle_many(self) -> None:
+        """Decide what may be decided, once there is enough of it."""
+        if len(self.skbs) > SETTLE_POSTS:
+            self._posts.settle(self._posts.clock.now_ns)
+
 
 class SinkPosts:
     """The late posts of one machine (`Clock.late`)."""
 
     def __init__(self, clock: Clock, ledger: Ledger, latencies: Latencies) -> None:
-        self._clock = clock
+        self.clock = clock
         self._ledger = ledger
         self._protocol = latencies.protocol.pending
         self._total = latencies.total.pending
-        self._posted: dict[Cpu, _Posted] = {}
+        self.lanes: list[SinkLane] = []
 
-    def post(
-        self, cpu: Cpu, stamps: Iterable[int], stages: Iterable[int], sinks: list[TcpSink], skbs: list[Skb]
-    ) -> None:
-        """Post skb by skb to sink by sink, with rising stamps; the caller tells `cpu` of the last one."""
-        posted = self._posted.get(cpu)
-        if posted is None:
-            posted = self._posted[cpu] = _Posted(cpu)
-        posted.stamps += stamps
-        posted.stages += stages
-        posted.sinks += sinks
-        posted.skbs += skbs
-        if len(posted.skbs) > SETTLE_POSTS:
-            self.settle(self._clock.now_ns)
-
-    def claim(self, cpu: Cpu, skbs: list[Skb]) -> None:
-        """From now on `cpu` posts to the sinks of `skbs`."""
-        for skb in skbs:
-            sink = skb.hdr.sink
-            if sink is not None and sink.poster is not cpu:
-                if sink.poster is not None:
-                    self._hand_over()
-                sink.poster = cpu
+    def lane(self, cpu: Cpu, rcv_ns: int) -> SinkLane:
+        """A new lane, for what `cpu` posts to sinks of one protocol, whose headers cost `rcv_ns`."""
+        lane = SinkLane(self, cpu, rcv_ns)
+        self.lanes.append(lane)
+        return lane
 
     def settle(self, until_ns: int, rank: int = 0) -> None:
         """Decide every post with a stamp before `until_ns`, and those at that time of CPUs with a rank below `rank`."""
-        for posted in self._posted.values():
-            stamps = posted.stamps
-            end_ns = until_ns + (posted.cpu.rank < rank)
+        for lane in self.lanes:
+            stamps = lane.stamps
+            end_ns = until_ns + (lane.cpu.rank < rank)
             if not stamps or stamps[0] >= end_ns:
                 continue
             if stamps[-1] < end_ns:
-                stages, sinks, skbs = posted.stages, posted.sinks, posted.skbs
-                posted.stamps, posted.stages, posted.sinks, posted.skbs = [], [], [], []
+                stages, sinks, skbs = lane.stages, lane.sinks, lane.skbs
+                lane.stamps, lane.stages, lane.sinks, lane.skbs = [], [], [], []
             else:
                 end = bisect_left(stamps, end_ns)
-                stages, sinks, skbs = posted.stages[:end], posted.sinks[:end], posted.skbs[:end]
+                stages, sinks, skbs = lane.stages[:end], lane.sinks[:end], lane.skbs[:end]
                 stamps = stamps[:end]
-                del posted.stamps[:end], posted.stages[:end], posted.sinks[:end], posted.skbs[:end]
-            self._decide(posted.cpu, stamps, stages, sinks, skbs)
+                del lane.stamps[:end], lane.stages[:end], lane.sinks[:end], lane.skbs[:end]
+            self._decide(lane.cpu, stamps, stages, sinks, skbs)
 
     def _decide(self, cpu: Cpu, stamps: list[int], stages: list[int], sinks: list[TcpSink], skbs: list[Skb]) -> None:
         frames = 0
@@ -116,16 +143,16 @@ class SinkPosts:
     def posts_waiting(self) -> list[tuple[int, Port, Any, Any]]:
         """Posts that are not decided yet, as `Clock.posts_waiting`."""
         return [
-            (stamp << RANK_BITS | posted.cpu.rank, sink, posted.cpu, skb)
-            for posted in self._posted.values()
-            for stamp, sink, skb in zip(posted.stamps, posted.sinks, posted.skbs, strict=True)
+            (stamp << RANK_BITS | lane.cpu.rank, sink, lane.cpu, skb)
+            for lane in self.lanes
+            for stamp, sink, skb in zip(lane.stamps, lane.sinks, lane.skbs, strict=True)
         ]
 
-    def _hand_over(self) -> None:
+    def hand_over(self) -> None:
         """Let the clock decide what waits, post by post in its one order."""
         waiting = self.posts_waiting()
-        for posted in self._posted.values():
-            for skb, stage_ns in zip(posted.skbs, posted.stages, strict=True):
+        for lane in self.lanes:
+            for skb, stage_ns in zip(lane.skbs, lane.stages, strict=True):
                 skb.stage_ns = stage_ns
-        self._posted.clear()
-        self._clock.post_keyed(waiting)
+            lane.stamps, lane.stages, lane.sinks, lane.skbs = [], [], [], []
+        self.clock.post_keyed(waiting)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cpus.process import Process
     from emu.headers import Headers
     from netstack.epoll import Epoll
+    from netstack.sink_posts import SinkLane
     from netstack.stack import NetStack
 
 CHECKSUM_BREAK_BYTES: Final = 76
@@ -35,15 +36,13 @@ def so_rcvbuf(value_bytes: int, rmem_max_bytes: int) -> int:
 class SocketFront:
     """What each packet looks at: the slots of a base class lie side by side at the front of an object, in one cache line."""
 
-    __slots__ = ("ethertype", "gro", "poster", "rcv_ns", "straight")
+    __slots__ = ("gro", "poster", "rcv_ns", "straight")
 
     def __init__(self) -> None:
-        self.ethertype = 0
-        """Sinks: of the packets they get."""
         self.gro = True
         """Merged packets are taken whole: TCP always, UDP if UDP_GRO is set."""
-        self.poster: Cpu | None = None
-        """CPU whose data for this sink is posted late (netstack/sink_posts.py)."""
+        self.poster: SinkLane | None = None
+        """The lane by which data for this sink is posted late."""
         self.rcv_ns = 0
         """Cost of the protocol's part of receiving one skb, charged to the softirq before the decision."""
         self.straight = -1

@@ -68,8 +68,8 @@ class NetStack:
             udp.lookup = self._asked_for_gro
         self._arp_ns = net.costs.other_rcv_ns
         for ptype in (
-            PacketType(ETH_P_IP, self.ip.ip_rcv, self.ip.ip_list_rcv, self.ip.queue_rcv, self.ip.plain_rcv),
-            PacketType(ETH_P_IPV6, self.ip6.ipv6_rcv, self.ip6.ipv6_list_rcv, self.ip6.queue_rcv, self.ip6.plain_rcv),
+            PacketType(ETH_P_IP, self.ip.ip_rcv, self.ip.ip_list_rcv, self.ip.queue_rcv, self.ip.plain_way),
+            PacketType(ETH_P_IPV6, self.ip6.ipv6_rcv, self.ip6.ipv6_list_rcv, self.ip6.queue_rcv, self.ip6.plain_way),
             PacketType(ETH_P_ARP, self._arp_rcv),
         ):
             net.ptypes[ptype.ethertype] = ptype

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emu.headers import ETH_P_IP, ETH_P_IPV6, PREDICTED_FLAGS, TCP_ACK
+from emu.headers import PREDICTED_FLAGS, TCP_ACK
 from netstack.tcp_queue import SEQ_MASK
 from netstack.tcp_sock import TcpSocket
 
@@ -33,7 +33,6 @@ class TcpSink(TcpSocket):
         super().__init__(stack, flow, rcvbuf_bytes, rcv_nxt)
         self.rcv_ns += stack.net.costs.skb_free_ns
         self.straight = rcv_nxt
-        self.ethertype = ETH_P_IP if len(flow[1]) == 4 else ETH_P_IPV6
 
     @property
     def read_bytes(self) -> int:

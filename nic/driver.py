@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from emu.skb import PACKET_MULTICAST, Skb
 from softirq.completion import napi_complete_done
-from softirq.gro import napi_gro_receive_burst
+from softirq.gro_burst import napi_gro_receive_burst
 from softirq.napi import Napi
 
 if TYPE_CHECKING:

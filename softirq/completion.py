@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cpus.cpu import Cpu
-from softirq.gro import gro_normal_list, napi_gro_flush
+from softirq.gro import end_of_poll, napi_gro_flush
 from softirq.napi import Napi, napi_schedule_irqoff
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def napi_complete_done(sd: SoftnetData, napi: Napi, work: int) -> bool:
             may_unmask = False
     if napi.gro_held:
         napi_gro_flush(sd, napi, timeout_ns != 0)
-    gro_normal_list(sd, napi)
+    end_of_poll(sd, napi)
     napi.prefer_busy_poll = False
     if napi.missed:
         napi.missed = False

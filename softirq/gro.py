@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 from emu.gro_shape import GRO_DEEP, GRO_HASH_BUCKETS, GRO_PASS, GroShape
 from emu.headers import ETH_HLEN
-from emu.skb import CHECKSUM_NONE, CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, Received, Skb
+from emu.skb import CHECKSUM_NONE, CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, Skb
 from softirq.gro_merge import MERGE_CHAINED, MERGE_FINISH, MERGE_FREED, MERGE_HOLD, GroHeld, skb_gro_receive
-from softirq.receive import netif_receive_plain_lists, netif_receive_skb_list_internal
+from softirq.receive import netif_receive_skb_list_internal, plain_way
 
 if TYPE_CHECKING:
     from emu.headers import Headers
@@ -93,7 +93,7 @@ class PacketOffload:
 
 def napi_gro_receive(sd: SoftnetData, napi: Napi, skb: Skb) -> GroResult:
     """Take one packet from the driver: merge it, hold it or let it pass. May deliver rx_list before it returns (G5)."""
-    napi.plain = False
+    napi.plain = None
     dev = napi.dev
     if not dev.gro:
         return _normal(sd, napi, skb)
@@ -163,83 +163,13 @@ def napi_gro_receive(sd: SoftnetData, napi: Napi, skb: Skb) -> GroResult:
 
     skb.gro_age_ns = now_ns
     if len(bucket) >= MAX_GRO_SKBS:
-        _replace_oldest(sd, napi, bucket, key, skb)
+        oldest = bucket.pop(next(iter(bucket)))
+        bucket[key] = skb
+        napi_gro_complete(sd, napi, oldest)
     else:
         bucket[key] = skb
         napi.gro_held += 1
     return _HELD
-
-
-def napi_gro_receive_burst(sd: SoftnetData, napi: Napi, skbs: list[Skb], queue: int, driver_rx_ns: int) -> None:
-    """A driver's clean loop over `skbs` of receive queue `queue`: charges `driver_rx_ns` for each and gives it to napi_gro_receive.
-
-    The way of most packets (to be held, nothing held of their flow) is written out, because a call costs as much as what it does.
-    """
-    cpu = sd.cpu
-    gro_receive_ns = sd.net.costs.gro_receive_ns
-    waits = sd.net.latencies.ring.pending
-    dev = napi.dev
-    received = Received(dev, queue, cpu.index)
-    trace = sd.net.trace
-    receive = napi_gro_receive if trace is None else trace.napi_gro_receive
-    plain = dev.gro and not dev.rx_gro_list and trace is None
-    buckets = napi.gro_hash
-    if not napi.gro_held and not napi.rx_list:
-        napi.plain = plain
-    now_ns = cpu.local_now_ns
-    held = 0
-    for skb in skbs:
-        skb.rx_ns = now_ns
-        waits.append(now_ns - skb.arrived_ns)
-        skb.received = received
-        now_ns += driver_rx_ns
-        shape = skb.hdr.gro_shape
-        is_plain = False
-        if (
-            plain
-            and shape is not None
-            and shape.plain_hash is skb.hash
-            and skb.ip_summed == CHECKSUM_UNNECESSARY
-            and skb.vlan_tci < 0
-            and skb.payload_bytes > 0
-            and not skb.pkt_type
-        ):
-            is_plain = True
-            key = shape.held_key
-            bucket = buckets[shape.bucket]
-            if len(bucket) < MAX_GRO_SKBS:
-                if bucket.setdefault(key, skb) is skb:
-                    skb.gro_age_ns = now_ns = now_ns + gro_receive_ns
-                    held += 1
-                    continue
-            elif key not in bucket:
-                skb.gro_age_ns = cpu.local_now_ns = now_ns + gro_receive_ns
-                _replace_oldest(sd, napi, bucket, key, skb)
-                now_ns = cpu.local_now_ns
-                continue
-        napi.gro_held += held
-        held = 0
-        cpu.local_now_ns = now_ns
-        was_plain = napi.plain
-        receive(sd, napi, skb)
-        if is_plain:
-            napi.plain = was_plain
-        now_ns = cpu.local_now_ns
-    napi.gro_held += held
-    cpu.local_now_ns = now_ns
-
-
-def _replace_oldest(sd: SoftnetData, napi: Napi, bucket: dict[bytes, Skb | GroHeld], key: bytes, skb: Skb) -> None:
-    """Hold `skb` in a full bucket, and let the oldest one there go (G3)."""
-    oldest = bucket.pop(next(iter(bucket)))
-    bucket[key] = skb
-    if isinstance(oldest, GroHeld):
-        napi_gro_complete(sd, napi, oldest)
-    else:
-        napi.rx_list.append(oldest)
-        napi.rx_count = count = napi.rx_count + 1
-        if count >= sd.net.settings.gro_normal_batch:
-            gro_normal_list(sd, napi)
 
 
 def _special(sd: SoftnetData, napi: Napi, skb: Skb) -> GroShape | None:
@@ -284,10 +214,7 @@ def _checksum_passes(sd: SoftnetData, skb: Skb, shape: GroShape) -> bool:
 
 def _normal(sd: SoftnetData, napi: Napi, skb: Skb) -> GroResult:
     """gro_normal_one for a packet of one frame."""
-    napi.rx_list.append(skb)
-    napi.rx_count = count = napi.rx_count + 1
-    if count >= sd.net.settings.gro_normal_batch:
-        gro_normal_list(sd, napi)
+    gro_normal_one(sd, napi, skb, 1)
     return _NORMAL
 
 
@@ -308,20 +235,37 @@ def gro_normal_list(sd: SoftnetData, napi: Napi) -> None:
         _deliver(sd, napi, skbs, [len(skbs)])
 
 
+def end_of_poll(sd: SoftnetData, napi: Napi) -> None:
+    """Deliver what is left on rx_list, and let what went a plain way arrive."""
+    gro_normal_list(sd, napi)
+    if napi.way is not None:
+        napi.way.end()
+        napi.way = None
+
+
 def _deliver(sd: SoftnetData, napi: Napi, skbs: list[Skb], sizes: list[int]) -> None:
     """Deliver `skbs` as lists of these sizes, one after the other."""
-    net = sd.net
+    cpu = sd.cpu
     napi.delivered_skbs += len(skbs)
+    way = napi.way
+    if napi.plain is not None:
+        if way is None:
+            way = napi.way = plain_way(sd, napi.plain, skbs[0])
+        through_ns = way.add(skbs, sizes, cpu.local_now_ns)
+        if through_ns >= 0:
+            cpu.local_now_ns = through_ns
+            return
+    if way is not None:
+        way.end()
+    net = sd.net
     waits = net.latencies.gro.pending
-    if napi.plain and netif_receive_plain_lists(sd, skbs, sizes, waits):
-        return
     trace = net.trace
     receive = netif_receive_skb_list_internal if trace is None else trace.netif_receive_skb_list_internal
     first = 0
     for size in sizes:
         part = skbs[first : first + size]
         first += size
-        now_ns = sd.cpu.local_now_ns
+        now_ns = cpu.local_now_ns
         waits.extend([now_ns - skb.rx_ns for skb in part])
         receive(sd, part)
 

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Final
 from cpus.cpu import NET_RX_SOFTIRQ, Timer
 from emu.dropreason import DropReason
 from emu.gro_shape import GRO_HASH_BUCKETS
+from emu.skb import Received
 from softirq.gro_merge import GroHeld
 
 if TYPE_CHECKING:
     from emu.ledger import Ledger
     from emu.skb import Skb
     from softirq.device import NetDevice
+    from softirq.plain_way import PlainWay
     from softirq.softnet_data import SoftnetData
     from softirq.threaded import NapiThread
 
@@ -47,9 +49,12 @@ class Napi:
         self.rx_list: list[Skb] = []
         self.rx_count = 0
         """Segments (not packets) on rx_list (G5)."""
-        self.plain = False
-        """All that GRO holds and rx_list has came the straight way, or was merged into what did: data whose sum the device vouched for, to
-        this host, without a tag."""
+        self.plain: Received | None = None
+        """Where all that GRO holds and rx_list has came from, if it came the straight way or was merged into what did: data whose sum the
+        device vouched for, to this host, without a tag. Else None."""
+        self.way: PlainWay | None = None
+        """In a poll: where such packets go from GRO, once it is known."""
+        self._received: dict[int, Received] = {}
         self.defer_hard_irqs_count = 0
         self.timer: Timer | None = None
         self.threaded = False
@@ -69,6 +74,13 @@ class Napi:
     def poll(self, sd: SoftnetData, budget: int) -> int:
         """Process up to `budget` packets; returns how many. Less than `budget` means it completed itself (N7)."""
         raise NotImplementedError
+
+    def received_on(self, queue: int, cpu: int) -> Received:
+        """What says that skbs came in on receive queue `queue` and were polled by CPU `cpu`."""
+        received = self._received.get(queue)
+        if received is None or received.cpu != cpu:
+            received = self._received[queue] = Received(self.dev, queue, cpu)
+        return received
 
     def held_frames(self) -> int:
         """Frames held by GRO or waiting on rx_list."""

@@ -18,18 +18,19 @@ if TYPE_CHECKING:
     from emu.ledger import Ledger
     from emu.rules import Rules
     from emu.settings import NetCoreSettings
-    from emu.skb import Skb
+    from emu.skb import Received, Skb
     from emu.trace import PacketTrace, PollTrace
     from softirq.device import NetDevice
     from softirq.flow_dissector import FlowDissector
     from softirq.gro import PacketOffload
+    from softirq.plain_way import PlainWay
     from softirq.rps import RpsSockFlowTable
     from softirq.softnet_data import SoftnetData
 
     PacketFunction = Callable[[SoftnetData, Skb], None]
     ListFunction = Callable[[SoftnetData, list[Skb]], None]
     QueueFunction = Callable[[SoftnetData, list[Skb], int, list[int]], None]
-    PlainFunction = Callable[[SoftnetData, list[Skb], list[int], int, list[int]], bool]
+    PlainWayFunction = Callable[[SoftnetData, Received], PlainWay]
 
 
 class PacketType:
@@ -38,12 +39,11 @@ class PacketType:
     `queue_func(sd, skbs, lead_ns, waits)` does what `func` would for one skb after the other, as a backlog hands them over: before each it
     notes the wait since `stage_ns` in `waits` and charges `lead_ns`. It saves calls and decides nothing.
 
-    `plain_func(sd, skbs, sizes, lead_ns, waits)` does what `list_func` would for one list after the other, of these sizes and of what
-    `Napi.plain` says: for each it charges `lead_ns` a packet first, and notes each packet's wait since `rx_ns` in `waits`. False: it
-    does not take these, and has touched nothing.
+    `plain_way(sd, received)` makes the way that what `Napi.plain` says may take from GRO, in one poll: it does what the demux and
+    `list_func` would.
     """
 
-    __slots__ = ("ethertype", "func", "list_func", "plain_func", "queue_func")
+    __slots__ = ("ethertype", "func", "list_func", "plain_way", "queue_func")
 
     def __init__(
         self,
@@ -51,9 +51,9 @@ class PacketType:
         func: PacketFunction,
         list_func: ListFunction | None = None,
         queue_func: QueueFunction | None = None,
-        plain_func: PlainFunction | None = None,
+        plain_way: PlainWayFunction | None = None,
     ) -> None:
-        self.plain_func = plain_func
+        self.plain_way = plain_way
         self.ethertype = ethertype
         self.queue_func = queue_func
         self.func = func

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cpus.cpu import NET_RX_SOFTIRQ, Cpu
 from softirq.backlog import net_rps_action, process_backlog
 from softirq.completion import napi_complete_done
-from softirq.gro import gro_normal_list, napi_gro_flush
+from softirq.gro import end_of_poll, napi_gro_flush
 from softirq.napi import Napi, napi_schedule
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ async def napi_poll(sd: SoftnetData, napi: Napi, repoll: list[Napi]) -> int:
         return work
     if napi.gro_held:
         napi_gro_flush(sd, napi, sd.net.jiffies.hz >= 1000)
-    gro_normal_list(sd, napi)
+    end_of_poll(sd, napi)
     if napi not in sd.poll_list:
         repoll.append(napi)
     return work

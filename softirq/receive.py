@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emu.skb import HASH_L4, Skb
 from softirq.backlog import enqueue_to_backlog
 from softirq.demux import netif_receive_skb, netif_receive_skb_list
+from softirq.plain_way import NO_WAY, PlainWay
 from softirq.rps import get_rps_cpu
+from softirq.rps_way import rps_way, steer_plainly
+from softirq.steered import steered_at
 
 if TYPE_CHECKING:
+    from emu.skb import Received, Skb
     from softirq.softnet_data import SoftnetData
-    from softirq.steered import Steered
 
 
 def netif_receive_skb_list_internal(sd: SoftnetData, skbs: list[Skb]) -> None:
@@ -25,12 +27,12 @@ def netif_receive_skb_list_internal(sd: SoftnetData, skbs: list[Skb]) -> None:
     if net.rps_needed:
         trace = net.trace
         # Where somebody looks on, each packet takes its steps.
-        if trace is None and not net.taps and _steer_plainly(sd, skbs):
+        if trace is None and not net.taps and steer_plainly(sd, skbs):
             return
         steer = get_rps_cpu if trace is None else trace.get_rps_cpu
         stay: list[Skb] = []
         targets: list[int] = []
-        steered = _steered(skbs[0])
+        steered = steered_at(skbs[0].received)
         for skb in skbs:
             target = steer(sd, skb.dev, skb)
             if target >= 0:
@@ -42,33 +44,24 @@ def netif_receive_skb_list_internal(sd: SoftnetData, skbs: list[Skb]) -> None:
             steered.note(sd.index, targets)
         skbs = stay
     if skbs:
-        steered = _steered(skbs[0])
+        steered = steered_at(skbs[0].received)
         if steered is not None:
             steered.stay(sd.index, len(skbs))
         netif_receive_skb_list(sd, skbs)
 
 
-def netif_receive_plain_lists(sd: SoftnetData, skbs: list[Skb], sizes: list[int], waits: list[int]) -> bool:
-    """Lists of these sizes, one after the other, of what `Napi.plain` says: up to a protocol that can take them all at once.
-
-    Notes in `waits` for each how long it was in GRO. False: nothing was touched.
-    """
+def plain_way(sd: SoftnetData, received: Received, first: Skb) -> PlainWay:
+    """The way, in this poll, of what `Napi.plain` says came in as `received`; `first` is the first of it."""
     net = sd.net
-    if net.rps_needed or net.taps or net.trace is not None:
-        return False
-    ptype = net.ptypes.get(skbs[0].hdr.ethertype)
-    if ptype is None or ptype.plain_func is None:
-        return False
-    if not ptype.plain_func(sd, skbs, sizes, net.costs.deliver_skb_ns, waits):
-        return False
-    sd.processed += len(skbs)
-    first = 0
-    for size in sizes:
-        steered = _steered(skbs[first])
-        if steered is not None:
-            steered.stay(sd.index, size)
-        first += size
-    return True
+    if net.taps or net.trace is not None:
+        return NO_WAY
+    queues = received.dev.queues
+    if net.rps_needed and received.queue < len(queues):
+        queue = queues[received.queue]
+        if queue.rps_map is not None or queue.rps_flow_table is not None:
+            return rps_way(sd, queue)
+    ptype = net.ptypes.get(first.hdr.ethertype)
+    return NO_WAY if ptype is None or ptype.plain_way is None else ptype.plain_way(sd, received)
 
 
 def netif_receive_skb_internal(sd: SoftnetData, skb: Skb) -> None:
@@ -85,54 +78,3 @@ def netif_rx(sd: SoftnetData, skb: Skb) -> None:
     """netif_rx: queue one skb on the backlog of the CPU that RPS names, else of this one (E3)."""
     target = get_rps_cpu(sd, skb.dev, skb) if sd.net.rps_needed else -1
     enqueue_to_backlog(sd, skb, target if target >= 0 else sd.index)
-
-
-def _steered(first: Skb) -> Steered | None:
-    """Where the skbs of a list are counted: with the queue of its first, since a NAPI serves no two devices."""
-    queues = first.dev.queues
-    return queues[first.rx_queue].steered if first.rx_queue < len(queues) else None
-
-
-def _steer_plainly(sd: SoftnetData, skbs: list[Skb]) -> bool:
-    """Steer a list as get_rps_cpu and enqueue_to_backlog would, if nothing but one RPS map has a say in it. False: it was not touched.
-
-    That is: all from one queue that has a map and no flow table, each with a hash of the NIC over its ports, all CPUs of the map online.
-    """
-    received = skbs[0].received
-    dev = received.dev
-    queue_index = received.queue
-    if queue_index >= len(dev.queues):
-        return False
-    queue = dev.queues[queue_index]
-    rps_map = queue.rps_map
-    if rps_map is None or queue.rps_flow_table is not None:
-        return False
-    if [
-        skb
-        for skb in skbs
-        if skb.hash_kind < HASH_L4
-        or not skb.hash
-        or (skb.received is not received and (skb.rx_queue != queue_index or skb.dev is not dev))
-    ]:
-        return False
-    net = sd.net
-    softnet = net.softnet
-    cpus = rps_map.cpus
-    count = rps_map.len
-    backlogs = {index: softnet[index].backlog for index in cpus if softnet[index].cpu.online}
-    if len(backlogs) < count:
-        return False
-    cpu = sd.cpu
-    now_ns = cpu.local_now_ns
-    get_rps_cpu_ns = net.costs.get_rps_cpu_ns
-    step_ns = get_rps_cpu_ns + net.costs.enqueue_to_backlog_ns
-    if not step_ns:
-        return False
-    targets = [cpus[skb.hash * count >> 32] for skb in skbs]
-    queue.steered.note(sd.index, targets)
-    # Each packet takes the same time.
-    end_ns = now_ns + step_ns * len(skbs)
-    stamps = range(now_ns + get_rps_cpu_ns, end_ns + get_rps_cpu_ns, step_ns)
-    net.clock.post_batch(cpu, list(zip(stamps, map(backlogs.__getitem__, targets), skbs, strict=True)))
-    cpu.local_now_ns = end_ns
-    return True

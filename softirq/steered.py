@@ -7,7 +7,10 @@ Leaves out: whether the backlog took the skb (its CPU's `dropped` tells), and a 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from emu.skb import Received
 
 _PENDING: Final = 512
 """CPU numbers kept before they are counted."""
@@ -49,3 +52,9 @@ class Steered:
             polled_on: {cpu: counts[cpu] for cpu in sorted(counts) if counts[cpu]}
             for polled_on, counts in sorted(self._counts.items())
         }
+
+
+def steered_at(received: Received) -> Steered | None:
+    """Where skbs that came in as `received` are counted; None if their queue is gone."""
+    queues = received.dev.queues
+    return queues[received.queue].steered if received.queue < len(queues) else None

@@ -37,12 +37,14 @@ def segment(kit: StackKit, sink: TcpSink, seq: int, size: int, flags: int = TCP_
 def post_late(kit: StackKit, cpu: int, stamp_ns: int, sink: TcpSink, skb: Skb) -> None:
     posts = kit.stack.sink_posts
     assert posts is not None
-    posts.claim(kit.cpus[cpu], [skb])
-    posts.post(kit.cpus[cpu], [stamp_ns], [stamp_ns - 50], [sink], [skb])
+    sender = kit.cpus[cpu]
+    lane = next((lane for lane in posts.lanes if lane.cpu is sender), None) or posts.lane(sender, 0)
+    lane.claim([skb])
+    assert lane.add_list([sink], [skb], stamp_ns - sink.rcv_ns) == stamp_ns
 
 
 def post_ordinarily(kit: StackKit, cpu: int, stamp_ns: int, sink: TcpSink, skb: Skb) -> None:
-    skb.stage_ns = stamp_ns - 50
+    skb.stage_ns = stamp_ns - sink.rcv_ns
     sender = kit.cpus[cpu]
     kit.clock.post_keyed([(stamp_ns << RANK_BITS | sender.rank, sink, sender, skb)])
 
