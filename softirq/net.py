@@ -6,7 +6,7 @@ Nothing here belongs to one CPU (that is `SoftnetData`), and nothing here is a q
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from emu.events import EventLog
 from emu.histogram import Histogram
@@ -60,6 +60,10 @@ class PacketType:
         self.list_func = list_func
 
 
+LOOK_PACKETS: Final = 128
+"""Packets polled between two looks at the buffers of latencies."""
+
+
 class Latencies:
     """Waits per stage in nanoseconds: a histogram each."""
 
@@ -76,6 +80,9 @@ class Latencies:
         """Queued at a socket to read, per skb."""
         self.total = Histogram()
         """Last bit of the (first) frame to read by the application, per skb."""
+        self._all = tuple(self.by_stage().values())
+        self._packets = 0
+        """Taken by polls since the buffers were looked at."""
 
     def by_stage(self) -> dict[str, Histogram]:
         """Stage name -> histogram, in the order of the path."""
@@ -88,14 +95,13 @@ class Latencies:
             "total": self.total,
         }
 
-    def fold_if_full(self) -> None:
-        """Bound the buffers; called once a poll."""
-        self.ring.fold_if_full()
-        self.gro.fold_if_full()
-        self.backlog.fold_if_full()
-        self.protocol.fold_if_full()
-        self.socket.fold_if_full()
-        self.total.fold_if_full()
+    def polled(self, packets: int) -> None:
+        """A poll has taken `packets`, and so put about as many waits into each buffer at most: now and then, empty the full ones."""
+        self._packets += packets
+        if self._packets >= LOOK_PACKETS:
+            self._packets = 0
+            for histogram in self._all:
+                histogram.fold_if_full()
 
 
 class Net:

@@ -77,7 +77,7 @@ async def net_rx_action(sd: SoftnetData) -> None:
             await cpu.interruptible()
         if trace is not None:
             trace.polled(sd, napi, work)
-        net.latencies.fold_if_full()
+        net.latencies.polled(work)
         budget -= work
         out_of_time = jiffies.at(cpu.local_now_ns) >= time_limit
         if budget <= 0 or out_of_time:

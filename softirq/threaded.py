@@ -69,7 +69,7 @@ async def napi_threaded_poll(net: Net, napi: Napi, cpu: Cpu) -> bool:
     if trace is not None:
         trace.polled(sd, napi, work)
     sd.in_napi_threaded_poll = False
-    net.latencies.fold_if_full()
+    net.latencies.polled(work)
     if sd.rps_ipi_list:
         net_rps_action(sd)
     if net.defers_frees:
