@@ -7,13 +7,12 @@ Source: rules of section 5, C5, C9; ethernet/intel/ice (6.9) for lengths.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from emu.clock import NEVER
 from emu.dropreason import DropReason
 from emu.headers import ETH_HLEN, Headers
-from emu.skb import Skb
+from emu.skb import CHECKSUM_UNNECESSARY, Skb
 from nic.ring import RX_BUFFER_1536_BYTES, RX_BUFFER_3072_BYTES, RxRing
 
 if TYPE_CHECKING:
@@ -40,11 +39,11 @@ PLAIN_LIMIT: Final = 1 << 16
 class Lane:
     """Where frames with the same headers and nothing odd go, and what the device says of them; kept with the headers."""
 
-    __slots__ = ("append", "arrivals", "hash", "hash_kind", "ip_summed")
+    __slots__ = ("arrivals", "frames", "hash", "hash_kind", "ip_summed")
 
-    def __init__(self, arrivals: Arrivals, append: Callable[[Skb], None], verdict: Verdict) -> None:
-        self.append = append
-        """Of the ring's list."""
+    def __init__(self, arrivals: Arrivals, frames: list[Skb], verdict: Verdict) -> None:
+        self.frames = frames
+        """The ring's list."""
         self.arrivals = arrivals
         """Whose lane it is: machines may share headers."""
         self.hash = verdict.hash
@@ -56,7 +55,6 @@ class Arrivals:
     """Frames of `wire` on their way to `rings`. Nothing here counts as arrived before its time is looked at."""
 
     __slots__ = (
-        "_appends",
         "_dev",
         "_frame_bytes_max",
         "_ledger",
@@ -85,8 +83,6 @@ class Arrivals:
         self._frame_bytes_max = FRAME_BYTES_MAX_STANDARD
         self._plain: set[Headers] = set()
         """Headers that have a lane here."""
-        self._appends = [ring.frames.append for ring in rings]
-        """One bound method a ring, shared by all headers that go there."""
         self._refused: list[tuple[Skb, DropReason]] = []
         self.trace: PacketTrace | None = None
         self._use_mtu()
@@ -129,7 +125,7 @@ class Arrivals:
             skb.hash = lane.hash
             skb.hash_kind = lane.hash_kind
             skb.ip_summed = lane.ip_summed
-            lane.append(skb)
+            lane.frames.append(skb)
 
     def _steer_slowly(self, skb: Skb) -> None:
         """A frame that is odd, damaged, or the first of its kind."""
@@ -148,6 +144,8 @@ class Arrivals:
         skb.hash = verdict.hash
         skb.hash_kind = verdict.hash_kind
         skb.ip_summed = verdict.ip_summed
+        if verdict.is_odd or verdict.ip_summed != CHECKSUM_UNNECESSARY:
+            ring.is_plain = False
         if verdict.is_odd:
             ring.has_odd_frames = True
             self._steering.apply_odd(skb, verdict)
@@ -155,7 +153,7 @@ class Arrivals:
             if len(self._plain) >= PLAIN_LIMIT:
                 self._forget_lanes()
             self._plain.add(hdr)
-            hdr.lane = Lane(self, self._appends[ring.index], verdict)
+            hdr.lane = Lane(self, ring.frames, verdict)
         ring.frames.append(skb)
 
     def settle_refused(self, until_ns: int) -> None:
@@ -194,7 +192,6 @@ class Arrivals:
         self._forget_lanes()
         frames = self._withdraw(-1)
         self._rings = rings
-        self._appends = [ring.frames.append for ring in rings]
         self._use_mtu()
         self._steer(frames)
 

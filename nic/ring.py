@@ -40,7 +40,6 @@ RX_BUFFER_3072_BYTES: Final = 3072
 """Buffer of a descriptor with an MTU up to 1500, and above (C9)."""
 
 _TRIM_FRAMES: Final = 128
-_LINEAR_FRAMES: Final = 8
 
 _arrived_ns = attrgetter("arrived_ns")
 _DROP: Final = DropReason.NIC_RING_FULL
@@ -69,6 +68,7 @@ class RxRing:
         "has_odd_frames",
         "head",
         "index",
+        "is_plain",
         "ledger",
         "looked_ns",
         "next_to_use",
@@ -112,6 +112,9 @@ class RxRing:
         self.sample = FlowSample()
         self.has_odd_frames = False
         """A frame with a packet type other than host was steered here once."""
+        self.is_plain = True
+        """All that was ever steered here is to this host, has no tag taken off, and the device vouched for its checksum: what holds of
+        every frame that `take` gives need not be asked of each."""
 
     def _make(self, descriptors: int) -> None:
         if not MIN_DESCRIPTORS <= descriptors <= MAX_DESCRIPTORS:
@@ -169,11 +172,8 @@ class RxRing:
         if tail == count or frames[tail].arrived_ns > until_ns:
             return tail - self.head
         end = tail + 1
-        while end < count and frames[end].arrived_ns <= until_ns:
-            end += 1
-            if end - tail == _LINEAR_FRAMES:
-                end = bisect_right(frames, until_ns, end, key=_arrived_ns)
-                break
+        if end < count and frames[end].arrived_ns <= until_ns:
+            end = bisect_right(frames, until_ns, end + 1, key=_arrived_ns)
         due = end - tail
         self.ledger.arrived_frames += due
         if self.frame_bytes_max > self.buffer_bytes:

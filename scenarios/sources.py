@@ -21,7 +21,7 @@ from emu.clock import NEVER
 from emu.errors import ConfigError
 from emu.headers import ETH_HLEN
 from emu.skb import Skb
-from scenarios.counters import Counters, EvenCounters, StandingCounters, UnevenCounters
+from scenarios.counters import Counters, EvenCounters, StandingCounters, UnevenCounters, pick
 from scenarios.flows import FlowSet
 from scenarios.sizes import FCS_BYTES, Sizes
 from scenarios.timing import SECOND_NS, Timing
@@ -226,12 +226,12 @@ class SyntheticSource(BlockSource):
             start = self._start_ns
             times = [start + at for at in times]
         chosen = flows.choose(self._rng, trains)
-        hdrs = list(map(flows.hdrs.__getitem__, chosen))
+        hdrs = pick(flows.hdrs, chosen)
         if train > 1:
             times = [at for at in times for _ in range(train)]
             hdrs = [hdr for hdr in hdrs for _ in range(train)]
             if self._train_psh:
-                hdrs[train - 1 :: train] = map(flows.psh_hdrs.__getitem__, chosen)
+                hdrs[train - 1 :: train] = pick(flows.psh_hdrs, chosen)
             chosen = [flow for flow in chosen for _ in range(train)]
         if self._per_byte:
             self._space(times, wires)

@@ -196,3 +196,30 @@ def test_frames_on_the_wire_get_their_tag_back_when_the_offload_is_turned_off() 
     assert first.vlan_tci >= 0
     assert (second.hdr, second.data, second.len_bytes) == originals[1]
     assert second.vlan_tci == -1
+
+
+def test_a_ring_is_plain_until_something_else_was_steered_to_it() -> None:
+    plain = udp_headers()
+    rig = Rig([frame(plain, 1000), frame(plain, 2000)])
+    rig.run()
+    assert rig.nic.rings[0].is_plain
+    for odd in (
+        tagged_frame(1000, True),
+        frame(udp_headers(dst_mac=BROADCAST_MAC), 1000),
+        frame(changed(l4_csum_ok=False), 1000),
+    ):
+        rig = Rig([odd, frame(plain, 2000)])
+        rig.run()
+        assert not rig.nic.rings[0].is_plain
+
+
+def test_frames_on_the_wire_are_plain_no_longer_when_the_device_stops_to_vouch_for_them() -> None:
+    hdr = udp_headers()
+    rig = Rig([frame(hdr, 1000), frame(hdr, 5000)])
+
+    def off() -> None:
+        rig.dev.rx_checksum = False
+
+    rig.at(2000, lambda: rig.nic.reconfigure(off))
+    rig.run()
+    assert not rig.nic.rings[0].is_plain
