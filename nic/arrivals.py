@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from emu.clock import NEVER
 from emu.dropreason import DropReason
 from emu.headers import ETH_HLEN, Headers
-from emu.skb import CHECKSUM_UNNECESSARY, Skb
+from emu.skb import Skb
 from nic.ring import RX_BUFFER_1536_BYTES, RX_BUFFER_3072_BYTES, RxRing
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Arrivals:
         skb.hash = verdict.hash
         skb.hash_kind = verdict.hash_kind
         skb.ip_summed = verdict.ip_summed
-        if verdict.is_odd or verdict.ip_summed != CHECKSUM_UNNECESSARY:
+        if not verdict.is_plain:
             ring.is_plain = False
         if verdict.is_odd:
             ring.has_odd_frames = True

@@ -113,8 +113,8 @@ class RxRing:
         self.has_odd_frames = False
         """A frame with a packet type other than host was steered here once."""
         self.is_plain = True
-        """All that was ever steered here is to this host, has no tag taken off, and the device vouched for its checksum: what holds of
-        every frame that `take` gives need not be asked of each."""
+        """All that was ever steered here is to this host, has an L4 hash and a checksum that the device vouched for, and no tag taken off
+        (`Verdict.is_plain`): what holds of every frame that `take` gives need not be asked of each."""
 
     def _make(self, descriptors: int) -> None:
         if not MIN_DESCRIPTORS <= descriptors <= MAX_DESCRIPTORS:

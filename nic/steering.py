@@ -22,6 +22,7 @@ from emu.headers import (
 from emu.skb import (
     CHECKSUM_NONE,
     CHECKSUM_UNNECESSARY,
+    HASH_L4,
     HASH_NONE,
     PACKET_BROADCAST,
     PACKET_HOST,
@@ -48,7 +49,7 @@ MEMO_LIMIT: Final = 1 << 16
 class Verdict:
     """What is true of all frames with the same headers. `queue` is -1 for a frame that the MAC filter refuses."""
 
-    __slots__ = ("hash", "hash_kind", "ip_summed", "is_odd", "pkt_type", "queue", "stripped", "vlan_tci")
+    __slots__ = ("hash", "hash_kind", "ip_summed", "is_odd", "is_plain", "pkt_type", "queue", "stripped", "vlan_tci")
 
     def __init__(self) -> None:
         self.queue = 0
@@ -61,6 +62,8 @@ class Verdict:
         self.vlan_tci = -1
         self.is_odd = False
         """More is to be set on the skb than queue, hash and checksum state, or it is refused."""
+        self.is_plain = False
+        """Not odd, and with an L4 hash and a checksum that the device vouches for."""
 
 
 class Steering:
@@ -125,6 +128,9 @@ class Steering:
             if hdr.vlans and self.dev.rx_vlan_offload:
                 verdict.stripped, verdict.vlan_tci = strip_vlan(hdr)
         verdict.is_odd = verdict.queue < 0 or pkt_type != PACKET_HOST or verdict.stripped is not None
+        verdict.is_plain = (
+            not verdict.is_odd and verdict.hash_kind == HASH_L4 and verdict.ip_summed == CHECKSUM_UNNECESSARY
+        )
         return verdict
 
     def _passes_filter(self, hdr: Headers, pkt_type: int) -> bool:

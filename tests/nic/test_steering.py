@@ -213,12 +213,14 @@ def test_a_ring_is_plain_until_something_else_was_steered_to_it() -> None:
         assert not rig.nic.rings[0].is_plain
 
 
-def test_frames_on_the_wire_are_plain_no_longer_when_the_device_stops_to_vouch_for_them() -> None:
+@pytest.mark.parametrize("feature", ["rx_checksum", "rxhash"])
+def test_frames_on_the_wire_are_plain_no_longer_when_the_device_tells_less_of_them(feature: str) -> None:
     hdr = udp_headers()
     rig = Rig([frame(hdr, 1000), frame(hdr, 5000)])
 
     def off() -> None:
-        rig.dev.rx_checksum = False
+        assert rig.nic.rings[0].is_plain
+        setattr(rig.dev, feature, False)
 
     rig.at(2000, lambda: rig.nic.reconfigure(off))
     rig.run()
