@@ -42,12 +42,14 @@ def rcv_list(
     waits: list[int] | None = None,
     lead_ns: int = 0,
 ) -> Straight:
-    """Post those of `skbs` whose headers are in `fast` and give the others to `rcv`, all in order; data for sinks goes by `lane` in one go.
+    """Post those of `skbs` whose headers are in `fast` and give the others to `rcv`, all in order; data for sinks goes by `lane`, in one go
+    if there is nothing else.
 
     A sublist pays `rcv_ns` for all of its packets first. Packets of a backlog (`waits` is given) come one after the other: each notes its
     wait, and pays `lead_ns` and `rcv_ns` when its turn comes.
     """
     cpu = sd.cpu
+    odd = skbs
     if lane is not None:
         odd = _not_for_sinks(lane, skbs)
         if odd:
@@ -63,7 +65,10 @@ def rcv_list(
     segments = 0
     tcp_segs = 0
     posts: list[tuple[int, Port, Skb]] = []
+    odd_at = 0
     for skb in skbs:
+        is_odd = odd_at < len(odd) and odd[odd_at] is skb
+        odd_at += is_odd
         if waits is None:
             skb.stage_ns = start_ns
         else:
@@ -74,20 +79,25 @@ def rcv_list(
         if sock is not None and skb.ip_summed and not skb.pkt_type and (skb.gso_segs <= 1 or sock.gro):
             if skb.gso_segs > 1:
                 segments += skb.gso_segs - 1
+            straight += 1
             octets += skb.len_bytes
             tcp_segs += sock.in_segs
             now_ns += sock.rcv_ns
-            posts.append((now_ns, sock, skb))
+            if lane is None or is_odd:
+                posts.append((now_ns, sock, skb))
+                continue
+            if posts:
+                clock.post_batch(cpu, posts)
+                posts = []
+            lane.add(skb.hdr.sink, skb, now_ns)
         else:
             if posts:
-                straight += len(posts)
                 clock.post_batch(cpu, posts)
                 posts = []
             cpu.local_now_ns = now_ns
             rcv(sd, skb)
             now_ns = cpu.local_now_ns
     if posts:
-        straight += len(posts)
         clock.post_batch(cpu, posts)
     cpu.local_now_ns = now_ns
     return Straight(straight, octets, segments, tcp_segs)

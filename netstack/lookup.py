@@ -74,6 +74,8 @@ class SocketTables:
         """Headers known to be sound, local and without ECN -> their socket. A saving, never a decision: emptied when a table changes."""
         self.fast_ecn: dict[Headers, Socket] = {}
         """The same for headers that say ECT or CE."""
+        self._adopted: set[Headers] = set()
+        """Such headers whose connection is only about to be made, by a listener that adopts flows."""
 
     # ---------------------------------------------------------------- changes
 
@@ -121,7 +123,12 @@ class SocketTables:
             del self.udp_connected[(IPPROTO_UDP, peer[0], local[0], peer[1], local[1])]
 
     def remember(self, hdr: Headers, sock: Socket) -> None:
-        """Let packets with `hdr` go straight to `sock` from now on."""
+        """Let packets with `hdr` go straight to `sock` from now on, or to the connection that it makes (`adopt`)."""
+        if sock.adopts_flows:
+            if len(self._adopted) >= FAST_LIMIT:
+                self._adopted.clear()
+            self._adopted.add(hdr)
+            return
         table = self.fast_ecn if hdr.tos & 3 else self.fast
         if len(table) >= FAST_LIMIT:
             self.flush()
@@ -132,12 +139,19 @@ class SocketTables:
         if sock.in_segs:
             sock.cached.append(hdr)
 
+    def adopt(self, hdr: Headers, child: TcpSocket) -> None:
+        """A packet with `hdr` made `child`."""
+        if hdr in self._adopted:
+            self._adopted.discard(hdr)
+            self.remember(hdr, child)
+
     def flush(self) -> None:
         """Forget what `remember` learned; for whoever changes the host's addresses."""
         for hdr in self.fast:
             hdr.sink = None
         self.fast.clear()
         self.fast_ecn.clear()
+        self._adopted.clear()
         for sock in self.established.values():
             sock.cached.clear()
 

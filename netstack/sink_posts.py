@@ -47,6 +47,14 @@ class SinkLane:
         self.sinks: list[TcpSink] = []
         self.skbs: list[Skb] = []
 
+    def add(self, sink: TcpSink, skb: Skb, stamp_ns: int) -> None:
+        """Post one packet, whose stage has begun."""
+        self.stages.append(skb.stage_ns)
+        self.stamps.append(stamp_ns)
+        self.sinks.append(sink)
+        self.skbs.append(skb)
+        self.cpu.last_post_ns = stamp_ns
+
     def add_list(self, sinks: list[TcpSink], skbs: list[Skb], now_ns: int) -> int:
         """Post a list that comes at `now_ns`: the headers of all are paid first, then each in its turn. Returns when it is through."""
         count = len(skbs)
@@ -80,6 +88,10 @@ class SinkLane:
                 if sink.poster is not None:
                     self._posts.hand_over()
                 sink.poster = self
+
+    def settle_before(self, stamp_ns: int, rank: int) -> None:
+        """Decide what comes before a post of a CPU with `rank` at `stamp_ns`."""
+        self._posts.settle(stamp_ns, rank)
 
     def settle_many(self) -> None:
         """Decide what may be decided, once there is enough of it."""

@@ -59,6 +59,8 @@ class Socket(SocketFront):
     """Readers wait without being exclusive: data wakes them all."""
     has_reader = True
     """An application reads it; otherwise a user in the kernel takes what comes in softirq."""
+    adopts_flows = False
+    """A listener to which data of an unknown flow makes a connection."""
     takes_late = False
     """Plain data may be posted late (netstack/sink_posts.py)."""
 

@@ -29,7 +29,8 @@ class TcpInput:
         self._costs = stack.net.costs
 
     def tcp_rcv(self, sd: SoftnetData, skb: Skb) -> Socket | None:
-        """One segment, merged or not. Returns its connection if all packets with these headers go the same way."""
+        """One segment, merged or not. Returns its connection, or the listener that makes one, if all packets with these headers go the
+        same way."""
         hdr = skb.hdr
         cpu = sd.cpu
         costs = self._costs
@@ -68,7 +69,7 @@ class TcpInput:
             return None
         cpu.local_now_ns += sock.rcv_ns - costs.tcp_rcv_ns
         self._net.clock.post(cpu, sock, skb)
-        return sock if sock.in_established else None
+        return sock if sock.in_established or sock.adopts_flows else None
 
     def _drop(self, sd: SoftnetData, skb: Skb, reason: DropReason) -> None:
         sd.cpu.local_now_ns += self._costs.skb_free_ns

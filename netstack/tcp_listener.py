@@ -93,7 +93,9 @@ class TcpListener(Socket):
         elif flow in self.stack.tables.finished and not flags & TCP_SYN and not skb.payload_bytes:
             ledger.consume(skb)
         elif self.adopts_flows and flags & TCP_ACK and not flags & TCP_SYN:
-            self._make_child(stamp_ns, sender, flow, skb.seq).deliver(stamp_ns, sender, skb)
+            child = self._make_child(stamp_ns, sender, flow, skb.seq)
+            self.stack.tables.adopt(hdr, child)
+            child.deliver(stamp_ns, sender, skb)
         elif flags & TCP_ACK:
             self.stack.answers.tcp_reset(skb)
             ledger.drop(skb, DropReason.NOT_SPECIFIED)

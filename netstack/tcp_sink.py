@@ -56,9 +56,8 @@ class TcpSink(TcpSocket):
 
     def deliver(self, stamp_ns: int, sender: Cpu, skb: Skb) -> None:
         """Decide a post of the clock's one order; late ones made before come first."""
-        late = self.stack.sink_posts
-        if late is not None:
-            late.settle(stamp_ns, sender.rank)
+        if self.poster is not None:
+            self.poster.settle_before(stamp_ns, sender.rank)
         self.take(stamp_ns, sender, skb)
 
     def take(self, stamp_ns: int, sender: Cpu, skb: Skb) -> None:
