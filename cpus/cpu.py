@@ -188,8 +188,10 @@ class Cpu(Actor):
         clock = self.clock
         while True:
             if not clock.goes_on(self):
+                turns = clock.turns
                 await clock.wait_turn(self)
-                self._unsuspended = 0
+                if clock.turns != turns:
+                    self._unsuspended = 0
             elif self._unsuspended < CHECKPOINT_TURNS:
                 self._unsuspended += 1
             else:
@@ -465,13 +467,16 @@ class Cpu(Actor):
                 self.last_process = None
                 self.switches_to_idle += 1
             self.accounts.switch(IDLE, self.local_now_ns)
-            await self._open_until(NEVER)
-            if self.mailbox.next_ns() <= self.local_now_ns:  # else a timer that was withdrawn meanwhile: it woke nobody
-                # Handlers act as of the wake-up, when this CPU was the earliest: while it leaves idle others may take its vectors away.
-                self._take_interrupts()
-                self.local_now_ns += self.costs.idle_exit_ns
-                if self.softirq_runnable() and self.online and self.last_post_ns < self.synced_ns:
-                    await self.handle_softirqs()
+            arrival = self.mailbox.next_ns()
+            await self.clock.wait_open_then(self, max(arrival, self.local_now_ns), self._leave_idle)
+
+    async def _leave_idle(self) -> None:
+        if self.mailbox.next_ns() <= self.local_now_ns:  # else a timer that was withdrawn meanwhile: it woke nobody
+            # Handlers act as of the wake-up, when this CPU was the earliest: while it leaves idle others may take its vectors away.
+            self._take_interrupts()
+            self.local_now_ns += self.costs.idle_exit_ns
+            if self.softirq_runnable() and self.online and self.last_post_ns < self.synced_ns:
+                await self.handle_softirqs()
 
 
 def _is_idle(cpu: Cpu) -> bool:

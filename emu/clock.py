@@ -7,6 +7,7 @@ Leaves out: everything about CPUs and packets.
 The rules, each with a test:
 
 * An actor that is the earliest goes on without suspending. Otherwise it hands the turn straight to the earliest (task to task).
+* What a woken actor does up to its first wait may be begun in the task of whoever hands the turn over: the order is the same.
 * A post made at local time s is decided at s + 1, before any actor is granted a turn at a time later than s, in the order
   (stamp, rank of the sender, order of posting). The decision may wake an open actor; then that actor's turn comes first.
 * Only an actor that waits open can be woken early; one that works keeps its key. Nobody is pulled into the past.
@@ -17,7 +18,9 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
+from collections.abc import Callable, Coroutine, Generator
 from operator import itemgetter
+from types import coroutine
 from typing import Any, Final, Protocol
 
 import trio
@@ -76,6 +79,10 @@ class Actor:
         self.is_open = False
         """Waiting in a way that an arrival may cut short."""
         self.version = 0
+        self.then: Callable[[], Coroutine[Any, Any, None]] | None = None
+        """What it does at the end of its open wait, if somebody else may begin it."""
+        self.begun: Coroutine[Any, Any, None] | None = None
+        """That, once begun, until its own task takes it up."""
         self.task: trio.lowlevel.Task | None = None
 
     async def run(self) -> None:
@@ -116,7 +123,9 @@ class Clock:
         self._sorted = True
         """All posts are in their order."""
         self._clear_ns = 0
-        """If they are: no turn and no decision is due before it."""
+        """If they are: nobody waits for a turn and no decision is due before it. It may be too early, never too late."""
+        self._beginning: Actor | None = None
+        """Whose work is being begun in the task of somebody else."""
         self._keeper: trio.lowlevel.Task | None = None
         self._members = 0
         self._expected = 0
@@ -247,6 +256,8 @@ class Clock:
 
     def _clears(self, actor: Actor, time_ns: int) -> bool:
         """Decide what is due; whether `actor` comes first at `time_ns` then."""
+        if self._beginning is actor:
+            return False  # in the task of somebody else: what it does from here on it does in its own
         due = self._next_post_ns()
         if due <= time_ns:
             self._decide(time_ns)
@@ -306,13 +317,53 @@ class Clock:
         actor.local_now_ns = actor.synced_ns
         return actor.local_now_ns
 
+    async def wait_open_then(self, actor: Actor, until_ns: int, then: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Wait as `wait_open` does, then do `then()`.
+
+        When the turn has come, whoever hands it over begins that in its own task. What is left from where it first
+        has to wait is done in the caller's task: so an actor that is woken and has to wait again is not resumed in between.
+        """
+        if self._beginning is actor:
+            await self.wait_open(actor, until_ns)
+            await then()
+            return
+        actor.then = then
+        await self.wait_open(actor, until_ns)
+        begun, actor.begun = actor.begun, None
+        if begun is not None:
+            await _finish(begun)
+        elif actor.then is not None:
+            actor.then = None
+            await then()
+
+    def _begin(self, actor: Actor) -> None:
+        """Grant `actor` its turn in the task at hand, up to its next wait."""
+        assert actor.then is not None
+        self._grant(actor)
+        actor.is_open = False
+        actor.local_now_ns = actor.synced_ns
+        work = actor.then()
+        actor.then = None
+        self._beginning = actor
+        try:
+            work.send(None)
+        except StopIteration:
+            if actor.last_post_ns == actor.local_now_ns:
+                actor.local_now_ns += 1
+            self._enlist(actor, actor.local_now_ns)
+        else:
+            actor.begun = work
+        self._beginning = None
+
     async def _hand_over(self, actor: Actor) -> None:
         """Suspend until granted. The turn goes straight to the earliest, which may be the actor itself."""
+        if self._beginning is actor:
+            await _pause()
+            return
         chosen = self._choose()
         if chosen is actor:
             self._grant(actor)
             return
-        actor.task = trio.lowlevel.current_task()
         self._resume(chosen)
         await trio.lowlevel.wait_task_rescheduled(self._abort)
 
@@ -336,7 +387,9 @@ class Clock:
             actor = self._heap[0][4]
             if actor.kind == KIND_SAMPLER and self._only_samplers():
                 return None
-            return actor
+            if actor.then is None or self._torn_down:
+                return actor
+            self._begin(actor)
 
     def _only_samplers(self) -> bool:
         """Nobody waits for a turn but those who look on: nothing is left to happen."""
@@ -358,8 +411,8 @@ class Clock:
             task, self._keeper = self._keeper, None
         else:
             self._grant(chosen)
-            task, chosen.task = chosen.task, None
-        assert task is not None, f"the turn is due to {chosen.name if chosen else 'the keeper'}, which does not wait"
+            task = chosen.task
+        assert task is not None, "the turn is due to the keeper, which does not wait"
         trio.lowlevel.reschedule(task)
 
     def _abort(self, _: Any) -> trio.lowlevel.Abort:
@@ -423,3 +476,15 @@ class Clock:
             else:
                 self.settle(NEVER)
                 return
+
+
+@coroutine
+def _pause() -> Generator[None, None, None]:
+    """Return to who began this coroutine."""
+    yield
+
+
+@coroutine
+def _finish(begun: Coroutine[Any, Any, None]) -> Generator[Any, None, None]:
+    """Await what is left of a coroutine that somebody else began."""
+    yield from begun.__await__()

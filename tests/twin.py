@@ -10,7 +10,7 @@ had worked ahead.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 import greenback
@@ -94,6 +94,11 @@ class TwinClock(Clock):
         await self._finish_work(actor)
         self.viewer = actor
         return now_ns
+
+    async def wait_open_then(self, actor: Actor, until_ns: int, then: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """One after the other, all in the actor's own task."""
+        await self.wait_open(actor, until_ns)
+        await then()
 
     async def enter(self, actor: Actor, first_ns: int = 0, is_open: bool = True) -> None:
         """As ever, and remember who goes on."""

@@ -136,6 +136,26 @@ def test_a_turn_goes_straight_from_task_to_task() -> None:
     assert clock.turns == 1 + 1 + 6 + 1
 
 
+def test_who_wakes_another_lets_it_go_first_at_its_own_next_synchronisation() -> None:
+    trace: list[Any] = []
+    clock = Clock()
+
+    async def sleeper(me: Player) -> None:
+        trace.append((await clock.wait_open(me, NEVER), "s"))
+
+    async def waker(me: Player) -> None:
+        for time_ns in (5, 8, 20):
+            me.local_now_ns = time_ns
+            await me.sync()
+            trace.append((clock.now_ns, "w"))
+            if time_ns == 8:
+                clock.wake(asleep, 10)
+
+    asleep = Player(clock, "s", 1, sleeper)
+    play(clock, [asleep, Player(clock, "w", 2, waker)])
+    assert trace == [(5, "w"), (8, "w"), (10, "s"), (20, "w")]
+
+
 def test_who_ties_with_a_lower_rank_waits_for_it() -> None:
     trace: list[Any] = []
     clock = Clock()
@@ -437,6 +457,8 @@ def test_a_cancel_from_outside_ends_quietly_wherever_the_turn_is(patience: int) 
         while True:
             me.local_now_ns += 10
             await me.sync()
+            if me.rank:
+                await clock.wait_open_then(me, me.local_now_ns + 5, me.sync)
 
     actors = [Player(clock, name, rank, forever, rank) for rank, name in enumerate("abc")]
 
@@ -462,6 +484,78 @@ def test_a_run_without_turns_left_ends() -> None:
     play(clock, [Player(clock, "a", 0, idle), Player(clock, "b", 1, idle)])
     assert clock.now_ns == 0
     assert clock.next_turn_ns() == NEVER
+
+
+# ---------------------------------------------------------------- begun by another
+
+
+def woken_at_10(then: Callable[[Player], Awaitable[None]]) -> tuple[list[Any], Player, Player]:
+    """Play "s", which waits open and does `then` once it is woken, and "w", which wakes it for 10 ns and is back at 40 and 50 ns."""
+    trace: list[Any] = []
+    clock = Clock()
+
+    async def sleeper(me: Player) -> None:
+        await clock.wait_open_then(me, NEVER, lambda: noted_then(me))
+        trace.append((clock.now_ns, "s is done", trio.lowlevel.current_task() is me.task))
+
+    async def noted_then(me: Player) -> None:
+        trace.append((clock.now_ns, "s is woken", trio.lowlevel.current_task() is me.task))
+        await then(me)
+
+    async def waker(me: Player) -> None:
+        clock.wake(asleep, 10)
+        for time_ns in (40, 50):
+            me.local_now_ns = time_ns
+            await me.sync()
+            trace.append((clock.now_ns, "w", trio.lowlevel.current_task() is me.task))
+
+    asleep = Player(clock, "s", 1, sleeper)
+    awake = Player(clock, "w", 2, waker)
+    play(clock, [asleep, awake])
+    return trace, asleep, awake
+
+
+def test_what_a_woken_actor_does_begins_where_the_turn_is_and_goes_on_in_its_own_task() -> None:
+    own: list[bool] = []
+
+    async def work(me: Player) -> None:
+        for time_ns in (20, 45):
+            me.local_now_ns = time_ns
+            await me.sync()
+            own.append(trio.lowlevel.current_task() is me.task)
+
+    trace, _, _ = woken_at_10(work)
+    assert own == [True, True]
+    assert trace == [(10, "s is woken", False), (40, "w", True), (45, "s is done", True), (50, "w", True)]
+
+
+def test_a_woken_actor_that_has_not_to_wait_goes_on_in_its_own_task_at_its_local_time() -> None:
+    async def work(me: Player) -> None:
+        me.local_now_ns = 30
+
+    trace, asleep, _ = woken_at_10(work)
+    assert trace == [(10, "s is woken", False), (30, "s is done", True), (40, "w", True), (50, "w", True)]
+    assert asleep.synced_ns == 30
+
+
+def test_what_an_actor_posts_in_what_another_began_is_decided_before_its_own_next_turn() -> None:
+    decided: list[Any] = []
+
+    async def work(me: Player) -> None:
+        me.clock.post(me, Log(decided), "p")
+
+    trace, _, _ = woken_at_10(work)
+    assert decided == [("decided", 10, "s", "p")]
+    assert trace[:2] == [(10, "s is woken", False), (11, "s is done", True)]
+
+
+def test_an_actor_that_fails_in_what_another_began_ends_the_run() -> None:
+    async def work(_: Player) -> None:
+        raise ValueError("the handler is broken")
+
+    with pytest.raises(BaseExceptionGroup) as failure:
+        woken_at_10(work)
+    assert failure.group_contains(ValueError, match="the handler is broken")
 
 
 # ---------------------------------------------------------------- the pace
@@ -527,7 +621,7 @@ def test_a_machine_that_must_not_end_waits_for_the_pace_when_quiet() -> None:
 # ---------------------------------------------------------------- against a plain event loop
 
 Op = tuple[str, int, int, int]
-"""(what, number, target, delay)."""
+"""(what, number, target, delay); the target of a wait is 1 if another's task may begin what comes after it."""
 Program = tuple[int, list[Op]]
 """(first turn, ops)."""
 
@@ -535,8 +629,8 @@ OPS = st.one_of(
     st.tuples(st.just("work"), st.integers(0, 6), st.just(0), st.just(0)),
     st.tuples(st.just("sync"), st.just(0), st.just(0), st.just(0)),
     st.tuples(st.just("post"), st.integers(0, 99), st.integers(0, 4), st.integers(0, 5)),
-    st.tuples(st.just("open"), st.integers(0, 12), st.just(0), st.just(0)),
-    st.tuples(st.just("sleep"), st.just(0), st.just(0), st.just(0)),
+    st.tuples(st.just("open"), st.integers(0, 12), st.integers(0, 1), st.just(0)),
+    st.tuples(st.just("sleep"), st.just(0), st.integers(0, 1), st.just(0)),
     st.tuples(st.just("wake"), st.just(0), st.integers(0, 4), st.integers(0, 8)),
 )
 PROGRAMS = st.lists(st.tuples(st.integers(0, 5), st.lists(OPS, max_size=14)), min_size=1, max_size=5)
@@ -558,7 +652,11 @@ def played(programs: list[Program], order: list[int], pace: Pace | None) -> list
     def body_of(ops: list[Op]) -> Body:
         async def body(me: Player) -> None:
             trace.append(("first", me.name, me.local_now_ns))
-            for what, number, target, delay in ops:
+            await go_through(me, 0)
+
+        async def go_through(me: Player, first: int) -> None:
+            for place in range(first, len(ops)):
+                what, number, target, delay = ops[place]
                 if what == "work":
                     me.local_now_ns += number
                 elif what == "post":
@@ -571,6 +669,14 @@ def played(programs: list[Program], order: list[int], pace: Pace | None) -> list
                     trace.append(("sync", me.name, me.local_now_ns, clock.now_ns))
                     if what != "sync":
                         until_ns = me.local_now_ns + number if what == "open" else NEVER
+                        if target:
+
+                            async def then(waited: str = what, place: int = place) -> None:
+                                trace.append((waited, me.name, me.local_now_ns, clock.now_ns))
+                                await go_through(me, place + 1)
+
+                            await clock.wait_open_then(me, until_ns, then)
+                            return
                         woken_ns = await clock.wait_open(me, until_ns)
                         trace.append((what, me.name, woken_ns, clock.now_ns))
 
