@@ -8,6 +8,8 @@ Source: the RSS specification's published hashes; rules H5, H6.
 from __future__ import annotations
 
 import random
+from functools import reduce
+from operator import getitem, xor
 from typing import Final
 
 from emu.errors import ConfigError
@@ -36,10 +38,7 @@ class Toeplitz:
         tables = self._tables
         while len(tables) < len(data):
             tables.append(self._table(len(tables)))
-        result = 0
-        for table, byte in zip(tables, data, strict=False):
-            result ^= table[byte]
-        return result
+        return reduce(xor, map(getitem, tables, data), 0)
 
     def _table(self, position: int) -> list[int]:
         """The 256 contributions of the byte at `position`: a bit that is set adds the 32 key bits that begin at it."""

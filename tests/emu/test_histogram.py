@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.histogram import BUFFER_VALUES, Histogram, bin_upper_bound
+from emu.histogram import BUFFER_CODES, BUFFER_VALUES, Histogram, bin_upper_bound
 
 VALUES = st.lists(st.one_of(st.integers(0, 40), st.integers(0, 10**6), st.integers(0, 1 << 62)), max_size=200)
 PERCENTS = st.one_of(st.integers(0, 100), st.sampled_from([0.1, 12.5, 50.0, 99.9, 99.99]))
@@ -109,3 +112,13 @@ def test_a_full_buffer_is_folded() -> None:
     histogram = filled([7] * (BUFFER_VALUES + 1))
     assert len(histogram.pending) == 1
     assert histogram.count == BUFFER_VALUES + 1
+
+
+@pytest.mark.parametrize("most", [3, 500, 131_071, 10**6, 1 << 40])
+def test_as_many_values_as_fill_all_buffers_are_binned_as_one_by_one(most: int) -> None:
+    stream = random.Random(most)
+    values = [int(most ** stream.random()) for _ in range(3 * BUFFER_CODES)]
+    bounds = {value: next(iter(filled([value]).bins())) for value in set(values)}
+    histogram = filled(values)
+    assert histogram.bins() == dict(sorted(Counter(bounds[value] for value in values).items()))
+    assert (histogram.count, histogram.total, histogram.maximum) == (len(values), sum(values), max(values))

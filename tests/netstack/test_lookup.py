@@ -50,6 +50,18 @@ def test_a_connection_comes_before_its_listener_and_closing_gives_it_back() -> N
     assert kit.dropped() == {"TCP_CLOSE": 2}
 
 
+def test_headers_are_remembered_when_their_first_packet_makes_the_connection() -> None:
+    kit = StackKit()
+    kit.stack.tcp_listener(8000, adopts_flows=True, sink=True)
+    kit.up(tcp4(payload=10), summed=1)
+    (child,) = kit.stack.tables.established.values()
+    ((hdr, remembered),) = kit.stack.tables.fast.items()
+    assert remembered is hdr.sink is child
+    child.close()
+    assert not kit.stack.tables.fast
+    assert hdr.sink is None
+
+
 def test_what_was_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("netstack.lookup.FAST_LIMIT", 10)
     kit = StackKit()
@@ -57,6 +69,15 @@ def test_what_was_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     kit.up(*(udp4(sport=port) for port in range(1000, 1100)), summed=1)
     assert len(kit.stack.tables.fast) <= 10
     assert len(sock.queue) == 100
+
+
+def test_adopted_flows_that_were_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netstack.lookup.FAST_LIMIT", 10)
+    kit = StackKit()
+    kit.stack.tcp_listener(8000, adopts_flows=True, sink=True)
+    kit.up(*(tcp4(sport=port, payload=10) for port in range(1000, 1100)), summed=1)
+    assert len(kit.stack.tables.fast) <= 10
+    assert len(kit.stack.tables.established) == 100
 
 
 def test_groups_are_keyed_by_the_secret() -> None:
