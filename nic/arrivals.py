@@ -108,18 +108,40 @@ class Arrivals:
         elif count * 8 < CHUNK_FRAMES and self.chunk_ns < MAX_CHUNK_NS:
             self.chunk_ns *= 2
         self.settle_refused(until_ns)
-        self._steer(frames)
+        longest = self._wire.longest_bytes
+        if longest is None or longest > self._frame_bytes_max:
+            self._steer_checked(frames)
+        else:
+            self._steer(frames)
 
     def next_turn_ns(self) -> int:
         """When to generate more for somebody who waits: just before the next frame, at the end of what is generated at the soonest."""
         next_ns = self._wire.next_ns()
         return next_ns - 1 if self.generated_ns < next_ns < NEVER else max(self.generated_ns, next_ns)
 
-    def _steer(self, frames: list[Skb]) -> None:
+    def _steer_checked(self, frames: list[Skb]) -> None:
+        """Refuse frames for their length or check sequence, steer the others."""
         limit = self._frame_bytes_max
+        sound: list[Skb] = []
+        damaged: list[tuple[Skb, DropReason]] = []
+        for skb in frames:
+            if skb.wire_bytes > limit or skb.wire_bytes < ETH_HLEN:
+                damaged.append((skb, DropReason.NIC_LENGTH))
+            elif type(skb) is not Skb:
+                damaged.append((skb, DropReason.NIC_FCS))
+            else:
+                sound.append(skb)
+        self._steer(sound)
+        if damaged:
+            self._refused += damaged
+            # Among those of the MAC filter, in order of arrival again.
+            self._refused.sort(key=lambda one: one[0].number)
+
+    def _steer(self, frames: list[Skb]) -> None:
+        """Lay sound frames on the lists of their rings, or of the refused."""
         for skb in frames:
             lane = skb.hdr.lane
-            if lane is None or lane.arrivals is not self or skb.wire_bytes > limit or type(skb) is not Skb:
+            if lane is None or lane.arrivals is not self:
                 self._steer_slowly(skb)
                 continue
             skb.hash = lane.hash
@@ -128,13 +150,7 @@ class Arrivals:
             lane.frames.append(skb)
 
     def _steer_slowly(self, skb: Skb) -> None:
-        """A frame that is odd, damaged, or the first of its kind."""
-        if skb.wire_bytes > self._frame_bytes_max or skb.wire_bytes < ETH_HLEN:
-            self._refused.append((skb, DropReason.NIC_LENGTH))
-            return
-        if skb.__class__ is not Skb:
-            self._refused.append((skb, DropReason.NIC_FCS))
-            return
+        """A frame that is odd, or the first of its kind."""
         hdr = skb.hdr
         verdict = self._steering.verdict(hdr)
         if verdict.queue < 0:
@@ -193,7 +209,7 @@ class Arrivals:
         frames = self._withdraw(-1)
         self._rings = rings
         self._use_mtu()
-        self._steer(frames)
+        self._steer_checked(frames)
 
     def take_back(self, after_ns: int) -> list[Skb]:
         """Frames that arrive later than `after_ns` are no longer on their way. Returns them as the wire gave them."""

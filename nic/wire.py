@@ -30,6 +30,10 @@ class Source(Protocol):
     def next_ns(self) -> int:
         """When the next frame that was not given yet arrives, `NEVER` when there is none left."""
 
+    @property
+    def longest_bytes(self) -> int | None:
+        """No frame is longer, none is damaged or shorter than an Ethernet header; None if it cannot promise that."""
+
 
 class DamagedSkb(Skb):
     """A frame whose check sequence is wrong: the NIC counts it and drops it."""
@@ -106,6 +110,16 @@ class Wire:
         self._given.clear()
         self.generated_frames -= len(back)
         self._given_until_ns = min(self._given_until_ns, from_ns)
+
+    @property
+    def longest_bytes(self) -> int | None:
+        """What all present sources promise: see `Source`."""
+        longest = 0
+        for source in self.sources:
+            if source.longest_bytes is None:
+                return None
+            longest = max(longest, source.longest_bytes)
+        return longest
 
     def next_ns(self) -> int:
         """When the next frame that was not given yet arrives, `NEVER` when all sources are exhausted."""

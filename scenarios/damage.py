@@ -6,6 +6,7 @@ Models: what the NIC sees of a damaged frame, its FCS. Leaves out: which bits we
 from __future__ import annotations
 
 import random
+from typing import Final
 
 from emu.skb import Skb
 from nic.wire import DamagedSkb
@@ -14,6 +15,8 @@ from scenarios.sources import Source
 
 class DamagedSource:
     """The frames of `source`, each damaged with probability `fraction` (0 to 1). One draw a frame, so chunks change nothing."""
+
+    longest_bytes: Final = None
 
     def __init__(self, source: Source, fraction: float, rng: random.Random) -> None:
         self._source = source

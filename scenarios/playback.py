@@ -225,6 +225,8 @@ class Playback(BlockSource):
                     frame.data,
                 )
             )
+        lengths = [frame.wire_bytes for _, frame in frames]
+        self.longest_bytes = max(lengths) if min(lengths) >= ETH_HLEN else None
         self._begin()
 
     def _make(self) -> list[Skb]:

@@ -130,6 +130,11 @@ class Returned:
         self._source = source
         self._back = back
 
+    @property
+    def longest_bytes(self) -> int | None:
+        """As the source."""
+        return self._source.longest_bytes
+
     def next_ns(self) -> int:
         """As the source."""
         return self._back[0].arrived_ns if self._back else self._source.next_ns()

@@ -50,6 +50,11 @@ class Retimed:
         assert not self._pace, "it does not stand still"
         return Retimed(self._source, self._back, self._in_ns, out_ns, pace, self._per_byte)
 
+    @property
+    def longest_bytes(self) -> int | None:
+        """As the source."""
+        return self._source.longest_bytes
+
     def next_ns(self) -> int:
         """Arrival of the first frame not handed out yet; NEVER when there is none."""
         if not self._ready and self._pace:

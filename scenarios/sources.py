@@ -53,6 +53,10 @@ class Source(Protocol):
     def next_ns(self) -> int:
         """Arrival of the first frame not handed out yet; NEVER when there is none."""
 
+    @property
+    def longest_bytes(self) -> int | None:
+        """No frame is longer, none is damaged or shorter than an Ethernet header; None if it cannot promise that."""
+
 
 def traffic_rng(seed: int, name: str, use: str = "") -> random.Random:
     """The random stream of the source `name`; `use` tells its streams apart (`times`, `flows`, `sizes`)."""
@@ -83,7 +87,7 @@ class BlockSource:
     is ready to make the first block.
     """
 
-    __slots__ = ("_at", "_done", "_left", "_ready", "_stop_ns")
+    __slots__ = ("_at", "_done", "_left", "_ready", "_stop_ns", "longest_bytes")
 
     def __init__(self, stop_ns: int = NEVER, max_packets: int | None = None) -> None:
         self._ready: list[Skb] = []
@@ -91,6 +95,7 @@ class BlockSource:
         self._done = False
         self._stop_ns = stop_ns
         self._left = NEVER if max_packets is None else max_packets
+        self.longest_bytes: int | None = None
 
     def _begin(self) -> None:
         self._ready = self._block()
@@ -195,6 +200,7 @@ class SyntheticSource(BlockSource):
         self._flows = flows
         self._timing = timing
         self._sizes = sizes
+        self.longest_bytes = sizes.largest - FCS_BYTES
         self._is_even = sizes.smallest == sizes.largest
         """All frames have the same length."""
         self._ip_ids: Counters = EvenCounters(flows.ip_ids, 1, 16) if flows.version == 4 else StandingCounters()
@@ -205,7 +211,7 @@ class SyntheticSource(BlockSource):
         self._rng = rng
         self._start_ns = start_ns
         self._per_byte = line_time_per_byte(line_gbps, where)
-        self._idle_ns = line_ns(sizes.largest - FCS_BYTES, self._per_byte)
+        self._idle_ns = line_ns(self.longest_bytes, self._per_byte)
         """A frame that comes longer than this after the one before finds the line idle, however long it is."""
         self._line_free_ns = LINE_IDLE_NS
         self._line_rest = 0

@@ -40,6 +40,8 @@ PROTOCOLS: Final = (0, 1, 2, 4, 6, 17, 33, 41, 43, 44, 47, 50, 51, 58, 59, 60, 1
 class Frames:
     """A source of raw frames, `gap_ns` apart."""
 
+    longest_bytes: Final = None
+
     def __init__(self, frames: list[bytes], rng: Random, gap_ns: int, table: HeaderTable) -> None:
         self._skbs: list[Skb] = []
         at_ns = 1000

@@ -84,6 +84,8 @@ class Content(msgspec.Struct):
 class Frames:
     """A source of the frames of a recording, one after the other, GAP_NS apart."""
 
+    longest_bytes: Final = None
+
     def __init__(self, table: HeaderTable, frames: list[bytes]) -> None:
         self._waiting: list[Skb] = []
         for number, data in enumerate(frames):

@@ -30,6 +30,11 @@ class WatchedSource:
         self._digest = blake2s(digest_size=16)
         self._headers: dict[Headers, int] = {}
 
+    @property
+    def longest_bytes(self) -> int | None:
+        """As the source."""
+        return self._source.longest_bytes
+
     def next_ns(self) -> int:
         """As the source."""
         return self._source.next_ns()

@@ -57,6 +57,8 @@ def frame(hdr: Headers, arrived_ns: int, wire_bytes: int = 64) -> Skb:
 class Script:
     """A source that sends the given frames."""
 
+    longest_bytes = None
+
     def __init__(self, frames: Sequence[Skb]) -> None:
         self.frames = sorted(frames, key=lambda skb: skb.arrived_ns)
         self.at = 0

@@ -99,6 +99,31 @@ def test_damaged_and_impossible_frames_are_counted_and_dropped() -> None:
     assert (dropped[DropReason.NIC_FCS], dropped[DropReason.NIC_LENGTH]) == (1, 2)
 
 
+def test_refused_frames_count_when_they_arrive_whatever_they_are_refused_for() -> None:
+    other = udp_headers(dst_mac=OTHER_MAC)
+    damaged = [DamagedSkb(udp_headers(), 0, 64, 22, 0, 0, at_ns, None, 50) for at_ns in (2000, 4000)]
+    rig = Rig([frame(other, 1000), damaged[0], frame(other, 3000), damaged[1], frame(udp_headers(), 5000, 4000)])
+    counted = []
+
+    def count() -> None:
+        rig.nic.advance(rig.machine.clock.now_ns)
+        counted.append((rig.nic.arrivals.filtered, rig.dev.statistics.rx_crc_errors))
+
+    for at_ns in (1500, 2500, 3500, 4500):
+        rig.at(at_ns, count)
+    rig.run()
+    assert counted == [(1, 0), (1, 1), (2, 1), (2, 2)]
+    assert rig.dev.statistics.rx_length_errors == 1
+
+
+@pytest.mark.parametrize(("longest_bytes", "refused"), [(60, 0), (None, 1)])
+def test_a_source_that_promises_short_sound_frames_is_believed(longest_bytes: int | None, refused: int) -> None:
+    rig = Rig([frame(udp_headers(), 1000, 4000)])
+    rig.nic.wire.sources[0].longest_bytes = longest_bytes  # type: ignore[misc]
+    rig.run()
+    assert rig.dev.statistics.rx_length_errors == refused
+
+
 def test_an_mtu_above_1500_takes_long_frames_in_several_buffers() -> None:
     hdr = udp_headers()
     rig = Rig([frame(hdr, 1000, 9014), frame(hdr, 2000), frame(hdr, 3000, 9725)], mtu=9000).run()

@@ -97,6 +97,8 @@ def test_a_capture_at_recorded_times_takes_a_factor_only() -> None:
 class Script:
     """Frames at given times, of given lengths."""
 
+    longest_bytes = None
+
     def __init__(self, frames: list[tuple[int, int]], hdr: Skb) -> None:
         self.frames = [
             Skb(hdr.hdr, 0, wire_bytes, 0, 0, number, at_ns, None, 0)

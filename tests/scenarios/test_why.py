@@ -248,6 +248,8 @@ def test_a_packet_of_an_elephant_is_dropped_by_the_flow_limit_and_says_so() -> N
 class TwoFragments:
     """A datagram of two fragments at 10 us and 14 us."""
 
+    longest_bytes = None
+
     def __init__(self, built: Built) -> None:
         self._frames: list[Skb] = []
         body = (33000).to_bytes(2, "big") + (5001).to_bytes(2, "big") + (48).to_bytes(2, "big") + bytes(2) + bytes(40)
