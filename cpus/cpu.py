@@ -189,7 +189,7 @@ class Cpu(Actor):
         while True:
             if not clock.goes_on(self):
                 turns = clock.turns
-                await clock.wait_turn(self)
+                await clock.wait_turn(self, self.local_now_ns)
                 if clock.turns != turns:
                     self._unsuspended = 0
             elif self._unsuspended < CHECKPOINT_TURNS:

@@ -258,7 +258,7 @@ class Clock:
         """Decide what is due; whether `actor` comes first at `time_ns` then."""
         if self._beginning is actor:
             return False  # in the task of somebody else: what it does from here on it does in its own
-        due = self._next_post_ns()
+        due = self._next_post_ns() if self._cursor < len(self._posts) else NEVER
         if due <= time_ns:
             self._decide(time_ns)
             due = self._next_post_ns()
@@ -287,12 +287,20 @@ class Clock:
     async def synchronise(self, actor: Actor) -> None:
         """Return when `actor` is the earliest at its local time and all posts before it are decided. Suspends only if it is not."""
         if not self.goes_on(actor):
-            await self.wait_turn(actor)
+            await self.wait_turn(actor, actor.local_now_ns)
 
-    async def wait_turn(self, actor: Actor) -> None:
-        """Suspend until it is the turn of `actor`, which does not go on, at its local time."""
-        self._enlist(actor, actor.local_now_ns)
-        await self._hand_over(actor)
+    async def wait_turn(self, actor: Actor, time_ns: int) -> None:
+        """Suspend until it is the turn of `actor` at `time_ns`. The turn goes straight to the earliest, which may be the actor itself."""
+        self._enlist(actor, time_ns)
+        if self._beginning is actor:
+            await _pause()
+            return
+        chosen = self._choose()
+        if chosen is actor:
+            self._grant(actor)
+            return
+        self._resume(chosen)
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
 
     async def wait_open(self, actor: Actor, until_ns: int) -> int:
         """Wait until `until_ns`, or until somebody wakes the actor sooner. Returns the time, which is the actor's new local time."""
@@ -311,8 +319,7 @@ class Clock:
                 self.settle(until_ns)
             return until_ns
         actor.is_open = True
-        self._enlist(actor, until_ns)
-        await self._hand_over(actor)
+        await self.wait_turn(actor, until_ns)
         actor.is_open = False
         actor.local_now_ns = actor.synced_ns
         return actor.local_now_ns
@@ -355,18 +362,6 @@ class Clock:
             actor.begun = work
         self._beginning = None
 
-    async def _hand_over(self, actor: Actor) -> None:
-        """Suspend until granted. The turn goes straight to the earliest, which may be the actor itself."""
-        if self._beginning is actor:
-            await _pause()
-            return
-        chosen = self._choose()
-        if chosen is actor:
-            self._grant(actor)
-            return
-        self._resume(chosen)
-        await trio.lowlevel.wait_task_rescheduled(self._abort)
-
     def _choose(self) -> Actor | None:
         """The actor whose turn is next, with everything before it decided; None if the keeper must act (pace, or nobody is left)."""
         while True:
@@ -378,8 +373,7 @@ class Clock:
                     if self._top_ns() <= self.limit_ns:
                         continue
                 return None
-            due = self._next_post_ns()
-            if due <= top and due < NEVER:
+            if self._cursor < len(self._posts) and self._next_post_ns() <= top:
                 self._decide(top)
                 continue
             if top == NEVER:

@@ -218,7 +218,8 @@ async def process_backlog(sd: SoftnetData, quota: int) -> int:
                 return work
         if per_packet:
             sd.show_head(cpu.local_now_ns)
-        await cpu.synchronise()
+        if work or cpu.local_now_ns != cpu.synced_ns:  # else it has just done so
+            await cpu.synchronise()
         if not backlog.input_pkt_queue:
             backlog.sched = False
             sd.show_head(cpu.local_now_ns)

@@ -77,9 +77,9 @@ class TwinClock(Clock):
             self.viewer = actor
         return goes_on
 
-    async def wait_turn(self, actor: Actor) -> None:
+    async def wait_turn(self, actor: Actor, time_ns: int) -> None:
         """As ever, and remember who goes on."""
-        await super().wait_turn(actor)
+        await super().wait_turn(actor, time_ns)
         self.viewer = actor
 
     async def synchronise(self, actor: Actor) -> None:
@@ -118,8 +118,7 @@ class TwinClock(Clock):
             self.running_on = first
             first.kind = KIND_POST - 1
             self._enlist(first, self.now_ns)
-            self._enlist(user, self.now_ns)
-            await self._hand_over(user)
+            await self.wait_turn(user, self.now_ns)
             self.running_on = None
 
     def post(self, sender: Actor, port: Port, item: Any) -> None:
@@ -165,9 +164,8 @@ class TwinClock(Clock):
         seen_ns = actor.synced_ns
         actor.kind = kind
         if not self._is_earliest(actor, time_ns):
-            self._enlist(actor, time_ns)
             self._midway.append(actor)
-            await self._hand_over(actor)
+            await self.wait_turn(actor, time_ns)
             self._midway.remove(actor)
         if self.running_on is not actor:
             self.now_ns = time_ns
