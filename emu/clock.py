@@ -134,7 +134,7 @@ class Clock:
         self._torn_down = False
         """Somebody was cancelled while waiting for a turn: no turn is handed on any more."""
         self._places: set[tuple[int, int]] = set()
-        self.late: LatePosts | None = None
+        self.late: list[LatePosts] = []
         """Posts of which it makes no difference when they are decided, as long as nobody looks."""
 
     @property
@@ -161,12 +161,14 @@ class Clock:
     def posts_waiting(self) -> list[tuple[int, Port, Any, Any]]:
         """Posts that are not decided yet: (stamp << RANK_BITS | rank, port, sender, item)."""
         waiting = self._posts[self._cursor :]
-        return waiting if self.late is None else waiting + self.late.posts_waiting()
+        for late in self.late:
+            waiting += late.posts_waiting()
+        return waiting
 
     def settle(self, until_ns: int) -> None:
         """Decide the late posts made before `until_ns`, for somebody who is about to look."""
-        if self.late is not None:
-            self.late.settle(until_ns)
+        for late in self.late:
+            late.settle(until_ns)
 
     def post_keyed(self, posts: list[tuple[int, Port, Any, Any]]) -> None:
         """Enter posts that have waited elsewhere, in the form of `posts_waiting`."""

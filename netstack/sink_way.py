@@ -61,7 +61,7 @@ class SinkWay(PlainWay):
             sd.processed += len(skbs)
             steered = steered_at(self._received)
             if steered is not None:
-                steered.stay(sd.index, len(skbs))
+                steered.add(sd.index, sd.index, len(skbs))
             self._input.count(straight_sum(skbs))
             self._lane.settle_many()
             self._skbs, self._lists_ns = [], []

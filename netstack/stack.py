@@ -53,7 +53,8 @@ class NetStack:
         self.sink_posts: SinkPosts | None = None
         """Late posts of data for sinks. Without a price the posts of one CPU to a sink could have equal stamps."""
         if costs.tcp_rcv_ns + costs.skb_free_ns > 0:
-            net.clock.late = self.sink_posts = SinkPosts(net.clock, net.ledger, net.latencies)
+            self.sink_posts = SinkPosts(net.clock, net.ledger, net.latencies)
+            net.clock.late.append(self.sink_posts)
         self.routes = Routes(net)
         self.answers = Answers(self)
         self.icmp = IcmpInput(self)

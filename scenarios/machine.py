@@ -30,6 +30,7 @@ from softirq.backlog import Backlog
 from softirq.device import NetDevice
 from softirq.flow_dissector import FlowDissector
 from softirq.hotplug import cpu_dead
+from softirq.late_packets import LateBacklogPosts
 from softirq.net import Net
 from softirq.net_rx_action import NetRxAction
 from softirq.softnet_data import SoftnetData
@@ -115,6 +116,7 @@ class Machine:
             sd = self.softnet_class(self.net, cpu)
             sd.backlog = Backlog(sd, loopback)
             self.net.softnet.append(sd)
+        self.clock.late.append(LateBacklogPosts(self.net.softnet))
         self.actors: list[Actor] = list(self.cpus)
         self.next_rank = cpus
         self._end: End | None = None

@@ -19,6 +19,7 @@ from emu.flow_name import flow_name
 from emu.skb import Skb
 from emu.trace import packet_number
 from softirq.demux import netif_receive_skb
+from softirq.late_packets import LatePackets
 from softirq.napi import Napi, napi_schedule_irqoff
 
 if TYPE_CHECKING:
@@ -37,11 +38,17 @@ class Backlog(Napi):
         self.input_pkt_queue: list[Skb] = []
         self.process_queue: deque[Skb] = deque()
         self.input_queue_tail = 0
+        self.posted = 0
+        """Posts to this backlog that the clock has not decided yet."""
+        self.late = LatePackets(self)
         self.refused_ns = -QUIET_NS - 1
         """When a packet was last dropped for want of room."""
 
     def deliver(self, stamp_ns: int, sender: Cpu, skb: Skb) -> None:
         """enqueue_to_backlog, decided as of `stamp_ns` on behalf of `sender` (B1-B6)."""
+        self.posted -= 1
+        if self.late.count:
+            self.late.append(stamp_ns, sender.rank)
         sd = self.sd
         net = sd.net
         queue = self.input_pkt_queue
@@ -105,6 +112,16 @@ class Backlog(Napi):
         sender.owed_ns += net.costs.skb_free_ns
         net.ledger.drop(skb, reason)
 
+    def expect(self, count: int) -> None:
+        """`count` more posts come by the clock. Late ones that might find the backlog half full because of them are decided there, too."""
+        self.posted += count
+        late = self.late
+        if (
+            late.count
+            and len(self.input_pkt_queue) + self.posted + late.count > self.sd.net.settings.netdev_max_backlog >> 1
+        ):
+            late.hand_over()
+
     def held_frames(self) -> int:
         """Frames in both queues."""
         return sum(skb.frames for skb in self.input_pkt_queue) + sum(skb.frames for skb in self.process_queue)
@@ -140,7 +157,9 @@ def enqueue_to_backlog(sd: SoftnetData, skb: Skb, target: int) -> None:
     if table is not None:
         table.posted_ns[skb.rps_slot] = cpu.local_now_ns
     net = sd.net
-    net.clock.post(cpu, net.softnet[target].backlog, skb)
+    backlog = net.softnet[target].backlog
+    backlog.expect(1)
+    net.clock.post(cpu, backlog, skb)
     cpu.local_now_ns += net.costs.enqueue_to_backlog_ns
 
 
@@ -192,6 +211,7 @@ async def process_backlog(sd: SoftnetData, quota: int) -> int:
     # The first touch is within the price of the dequeue; from another node it is numa_cross in place of remote_skb.
     far_dequeue_ns = max(dequeue_ns - costs.remote_skb_ns, 0) + costs.numa_cross_ns
     process_queue = backlog.process_queue
+    late = backlog.late
     per_packet = net.rules.input_queue_head_per_packet
     waits = net.latencies.backlog.pending
     node = cpu.node
@@ -220,8 +240,12 @@ async def process_backlog(sd: SoftnetData, quota: int) -> int:
             sd.show_head(cpu.local_now_ns)
         if work or cpu.local_now_ns != cpu.synced_ns:  # else it has just done so
             await cpu.synchronise()
+        if late.count:
+            late.append(cpu.synced_ns)
         if not backlog.input_pkt_queue:
             backlog.sched = False
+            if late.count:
+                late.announce()
             sd.show_head(cpu.local_now_ns)
             return work
         process_queue.extend(backlog.input_pkt_queue)

@@ -56,4 +56,7 @@ def cpu_dead(net: Net, dead: Cpu, adopter: Cpu) -> None:
     """Let `adopter` take over when it next looks. `dead` has just gone offline, at its local time."""
     sd = net.softnet[dead.index]
     sd.defer_list.ipi_scheduled = False  # one that is on its way is not heard any more
+    late = net.softnet[dead.index].backlog.late
+    late.append(dead.local_now_ns)
+    late.hand_over()
     adopter.send(DevCpuDead(net, sd), dead.local_now_ns + 1, dead.rank)

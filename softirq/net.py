@@ -136,6 +136,8 @@ class Net:
         self.rps_maps_set = 0
         """Queues that have an RPS map."""
         self.sock_flow_table: RpsSockFlowTable | None = None
+        self.late_backlogs = True
+        """Posts to backlogs may wait until somebody looks (`softirq.late_packets`)."""
         self.defers_frees = False
         """Some socket's readers hand skbs back to the CPUs that allocated them (T7): those look at their lists."""
         self.latencies = Latencies()

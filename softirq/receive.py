@@ -46,7 +46,7 @@ def netif_receive_skb_list_internal(sd: SoftnetData, skbs: list[Skb]) -> None:
     if skbs:
         steered = steered_at(skbs[0].received)
         if steered is not None:
-            steered.stay(sd.index, len(skbs))
+            steered.add(sd.index, sd.index, len(skbs))
         netif_receive_skb_list(sd, skbs)
 
 

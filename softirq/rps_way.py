@@ -58,7 +58,7 @@ class RpsWay(PlainWay):
 def rps_way(sd: SoftnetData, queue: RxQueue) -> PlainWay:
     """The way of `queue`'s packets, if its RPS map alone decides it."""
     backlogs = _backlogs(sd, queue)
-    return NO_WAY if backlogs is None or sd.net.clock.late is None else RpsWay(sd, queue, backlogs)
+    return NO_WAY if backlogs is None or not sd.net.late_backlogs else RpsWay(sd, queue, backlogs)
 
 
 def steer_plainly(sd: SoftnetData, skbs: list[Skb]) -> bool:
@@ -106,6 +106,24 @@ def _backlogs(sd: SoftnetData, queue: RxQueue) -> list[Backlog] | None:
 def _post(sd: SoftnetData, queue: RxQueue, backlogs: list[Backlog], skbs: list[Skb], stamps: range | list[int]) -> None:
     """Post each of `skbs` with its stamp, rising, to the backlog that its hash chooses."""
     count = len(backlogs)
-    targets = [backlogs[skb.hash * count >> 32] for skb in skbs]
-    queue.steered.note(sd.index, [backlog.sd.index for backlog in targets])
-    sd.net.clock.post_batch(sd.cpu, list(zip(stamps, targets, skbs, strict=True)))
+    targets = [skb.hash * count >> 32 for skb in skbs]
+    net = sd.net
+    if not net.late_backlogs:
+        queue.steered.note(sd.index, [backlogs[target].sd.index for target in targets])
+        for target in targets:
+            backlogs[target].expect(1)
+        net.clock.post_batch(sd.cpu, list(zip(stamps, map(backlogs.__getitem__, targets), skbs, strict=True)))
+        return
+    shares: list[list[Skb]] = [[] for _ in backlogs]
+    to = [share.append for share in shares]
+    for skb, stamp_ns, target in zip(skbs, stamps, targets, strict=True):
+        skb.stage_ns = stamp_ns
+        to[target](skb)
+    cpu = sd.cpu
+    cpu.last_post_ns = stamps[-1]
+    for backlog, share in zip(backlogs, shares, strict=True):
+        if share:
+            queue.steered.add(sd.index, backlog.sd.index, len(share))
+            if not backlog.late.post(cpu, share):
+                backlog.expect(len(share))
+                net.clock.post_batch(cpu, [(skb.stage_ns, backlog, skb) for skb in share])

@@ -36,12 +36,12 @@ class Steered:
             self._counts[polled_on].update(pending)
             pending.clear()
 
-    def stay(self, polled_on: int, skbs: int) -> None:
-        """`skbs` of them were processed where they were polled, without its backlog."""
+    def add(self, polled_on: int, target: int, skbs: int) -> None:
+        """`skbs` of them, polled on CPU `polled_on`, were steered to CPU `target`, or processed there at once if it is the same."""
         counts = self._counts.get(polled_on)
         if counts is None:
             counts = self._counts[polled_on] = Counter()
-        counts[polled_on] += skbs
+        counts[target] += skbs
 
     def rows(self) -> dict[int, dict[int, int]]:
         """CPU that polled -> CPU that got them -> skbs, both rising."""

@@ -318,6 +318,7 @@ class TwinMachine(Machine):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.net.late_backlogs = False
         on_change = self.net.settings.on_change
         on_change["rps_sock_flow_entries"] = self._remember_flows(on_change["rps_sock_flow_entries"])
 
@@ -336,4 +337,5 @@ class TwinMachine(Machine):
         assert isinstance(self.clock, TwinClock)
         stack.tables.established = TwinConnections(self.clock)
         stack.tables.fast = Forgetful()
-        self.clock.late = stack.sink_posts = None
+        self.clock.late.clear()
+        stack.sink_posts = None

@@ -13,7 +13,7 @@ def test_no_skb_is_lost_or_counted_twice(lists: list[tuple[int, list[int]]]) -> 
     steered = Steered()
     for polled_on, targets in lists:
         steered.note(polled_on, targets)
-        steered.stay(polled_on, 2)
+        steered.add(polled_on, polled_on, 2)
     rows = steered.rows()
     assert sum(sum(row.values()) for row in rows.values()) == sum(len(targets) + 2 for _, targets in lists)
     for polled_on, row in rows.items():
