@@ -99,6 +99,8 @@ class Skb(Struct, gc=False, eq=False, dict=False):
     """When the present stage began (posted to a backlog, queued to a socket)."""
     rx_ns: int = 0
     """When the driver picked it from the ring."""
+    plain: int = 0
+    """Behind steering: its ethertype, if it is what `Napi.plain` says; else 0."""
 
     # GRO: what describes a merged packet. While it is held, its `GroHeld` knows better (softirq/gro_merge.py).
     csum_level: int = 0

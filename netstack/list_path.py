@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from emu.skb import Skb
     from netstack.sink_posts import SinkLane
     from netstack.sock import Socket
+    from netstack.tcp_sink import TcpSink
     from softirq.softnet_data import SoftnetData
 
 
@@ -56,7 +57,7 @@ def rcv_list(
             lane.claim(odd)
             odd = _not_for_sinks(lane, odd)
         if not odd:
-            return _to_sinks(lane, skbs, waits, lead_ns)
+            return to_sinks(lane, [skb.hdr.sink for skb in skbs], skbs, waits, lead_ns)
     now_ns = start_ns = cpu.local_now_ns
     if waits is None:
         cpu.local_now_ns = now_ns = start_ns + rcv_ns * len(skbs)
@@ -117,10 +118,9 @@ def _not_for_sinks(lane: SinkLane, skbs: list[Skb]) -> list[Skb]:
     ]
 
 
-def _to_sinks(lane: SinkLane, skbs: list[Skb], waits: list[int] | None, lead_ns: int) -> Straight:
-    """As `rcv_list`, for plain data only: each packet takes the same time, so all times follow from the first."""
+def to_sinks(lane: SinkLane, sinks: list[TcpSink], skbs: list[Skb], waits: list[int] | None, lead_ns: int) -> Straight:
+    """As `rcv_list`, for plain data for sinks of `lane` only: each packet takes the same time, so all times follow from the first."""
     cpu = lane.cpu
-    sinks = [skb.hdr.sink for skb in skbs]
     now_ns = cpu.local_now_ns
     if waits is None:
         cpu.local_now_ns = lane.add_list(sinks, skbs, now_ns)

@@ -32,20 +32,24 @@ SETTLE_POSTS: Final = 256
 class SinkLane:
     """Late posts of one CPU to sinks of one protocol, side by side, in the order of their stamps."""
 
-    __slots__ = ("_posts", "cpu", "mine", "rcv_ns", "sinks", "skbs", "stages", "stamps")
+    __slots__ = ("_mine", "_posts", "cpu", "rcv_ns", "sinks", "skbs", "stages", "stamps")
 
     def __init__(self, posts: SinkPosts, cpu: Cpu, rcv_ns: int) -> None:
         self._posts = posts
         self.cpu = cpu
         self.rcv_ns = rcv_ns
         """What the protocol's headers cost."""
-        self.mine = {self}
-        """`TcpSink.poster` of a list of which all may be posted here."""
+        self._mine = {self}
         self.stamps: list[int] = []
         self.stages: list[int] = []
         """When each skb's present stage began."""
         self.sinks: list[TcpSink] = []
         self.skbs: list[Skb] = []
+
+    def sinks_of(self, skbs: list[Skb]) -> list[TcpSink] | None:
+        """The sink of each of `skbs`, if posts to all of them go by this lane; else None."""
+        sinks = [skb.hdr.sink for skb in skbs]
+        return sinks if {None if sink is None else sink.poster for sink in sinks} == self._mine else None
 
     def add(self, sink: TcpSink, skb: Skb, stamp_ns: int) -> None:
         """Post one packet, whose stage has begun."""
@@ -135,14 +139,15 @@ class SinkPosts:
     def _decide(self, cpu: Cpu, stamps: list[int], stages: list[int], sinks: list[TcpSink], skbs: list[Skb]) -> None:
         frames = 0
         waits = list(map(sub, stamps, stages))
-        totals = [stamp - skb.arrived_ns for stamp, skb in zip(stamps, skbs, strict=True)]
+        totals = list(map(sub, stamps, [skb.arrived_ns for skb in skbs]))
         odd: list[int] = []
-        for at, sink, skb in zip(range(len(skbs)), sinks, skbs, strict=True):
+        for sink, skb in zip(sinks, skbs, strict=True):
             seq = skb.seq
             if seq == sink.straight:
                 sink.straight = seq + skb.payload_bytes
                 frames += skb.frames
             else:
+                at = skbs.index(skb)
                 odd.append(at)
                 skb.stage_ns = stages[at]
                 sink.take(stamps[at], cpu, skb)

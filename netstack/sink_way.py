@@ -39,8 +39,8 @@ class SinkWay(PlainWay):
     def add(self, skbs: list[Skb], sizes: list[int], now_ns: int) -> int:
         """Take lists of which all packets are for sinks of this lane."""
         lane = self._lane
-        sinks = [skb.hdr.sink for skb in skbs]
-        if {None if sink is None else sink.poster for sink in sinks} != lane.mine:
+        sinks = lane.sinks_of(skbs)
+        if sinks is None:
             return -1
         self._skbs += skbs
         lead_ns = self._lead_ns

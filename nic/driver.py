@@ -93,7 +93,7 @@ class IceNapi(Napi):
             if ring.frame_bytes_max > ring.buffer_bytes:
                 _account_long(batch, ring.buffer_bytes)
             total_bytes += sum([skb.wire_bytes for skb in batch])
-            napi_gro_receive_burst(sd, self, batch, ring.index, driver_rx_ns)
+            napi_gro_receive_burst(sd, self, batch, ring.index, driver_rx_ns, ring.is_plain)
         if ring.cleaned:
             ring.polled_bytes += total_bytes
             dev.statistics.rx_packets += done

@@ -267,7 +267,8 @@ def _process_plainly(sd: SoftnetData, quota: int, dequeue_ns: int, waits: list[i
     if ptype is None or ptype.queue_func is None or net.taps:
         return 0
     run = list(process_queue) if count == len(process_queue) else list(islice(process_queue, count))
-    if [skb for skb in run if skb.vlan_tci >= 0 or skb.hdr.ethertype != first]:
+    is_plain = {skb.plain for skb in run} == {first}
+    if not is_plain and [skb for skb in run if skb.vlan_tci >= 0 or skb.hdr.ethertype != first]:
         return 0
     if sd.several_nodes:
         softnet, node = net.softnet, sd.cpu.node
@@ -280,5 +281,5 @@ def _process_plainly(sd: SoftnetData, quota: int, dequeue_ns: int, waits: list[i
             process_queue.popleft()
     sd.input_queue_head += count
     sd.processed += count
-    ptype.queue_func(sd, run, dequeue_ns + net.costs.deliver_skb_ns, waits)
+    ptype.queue_func(sd, run, dequeue_ns + net.costs.deliver_skb_ns, waits, is_plain)
     return count

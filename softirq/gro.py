@@ -145,13 +145,11 @@ def napi_gro_receive(sd: SoftnetData, napi: Napi, skb: Skb) -> GroResult:
             cpu.local_now_ns += net.costs.gro_merge_ns
             if bits & MERGE_FINISH:
                 del bucket[key]
-                napi.gro_held -= 1
                 napi_gro_complete(sd, napi, held)
             return _MERGED_FREE if merged == MERGE_FREED else _MERGED
         cpu.local_now_ns += net.costs.gro_receive_ns
         if bits & MERGE_FINISH:
             del bucket[key]
-            napi.gro_held -= 1
             napi_gro_complete(sd, napi, held)
         if not bits & MERGE_HOLD:
             return _normal(sd, napi, skb)
@@ -168,7 +166,6 @@ def napi_gro_receive(sd: SoftnetData, napi: Napi, skb: Skb) -> GroResult:
         napi_gro_complete(sd, napi, oldest)
     else:
         bucket[key] = skb
-        napi.gro_held += 1
     return _HELD
 
 
@@ -347,7 +344,6 @@ def napi_gro_flush(sd: SoftnetData, napi: Napi, flush_old: bool) -> None:
                 sizes.append(len(rx_list) - count - end)
                 end = len(rx_list) - count
         bucket.clear()
-    napi.gro_held = 0
     napi.rx_list = rx_list[end:]
     napi.rx_count = count
     if sizes:
@@ -364,5 +360,4 @@ def _flush_old(sd: SoftnetData, napi: Napi) -> None:
             if jiffies.at(skb.gro_age_ns) == jiffies.at(sd.cpu.local_now_ns):
                 break
             del bucket[key]
-            napi.gro_held -= 1
             napi_gro_complete(sd, napi, held)

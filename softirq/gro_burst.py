@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emu.skb import CHECKSUM_UNNECESSARY, HASH_L4, Skb
+from emu.skb import CHECKSUM_UNNECESSARY, HASH_L4, PACKET_HOST, Skb
 from softirq.gro import MAX_GRO_SKBS, gro_normal_list, napi_gro_complete, napi_gro_receive
 
 if TYPE_CHECKING:
@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from softirq.softnet_data import SoftnetData
 
 
-def napi_gro_receive_burst(sd: SoftnetData, napi: Napi, skbs: list[Skb], queue: int, driver_rx_ns: int) -> None:
-    """A driver's clean loop over `skbs` of receive queue `queue`: charges `driver_rx_ns` for each and gives it to napi_gro_receive."""
+def napi_gro_receive_burst(
+    sd: SoftnetData, napi: Napi, skbs: list[Skb], queue: int, driver_rx_ns: int, known: bool
+) -> None:
+    """A driver's clean loop over `skbs` of receive queue `queue`: charges `driver_rx_ns` for each and gives it to napi_gro_receive.
+
+    `known`: all of them are to this host, with an L4 hash and a sum that the device vouched for, and without a tag taken off.
+    """
     cpu = sd.cpu
     net = sd.net
     dev = napi.dev
@@ -26,66 +31,67 @@ def napi_gro_receive_burst(sd: SoftnetData, napi: Napi, skbs: list[Skb], queue: 
     receive = napi_gro_receive if trace is None else trace.napi_gro_receive
     received = napi.received_on(queue, cpu.index)
     plain = dev.gro and not dev.rx_gro_list and trace is None
-    if not napi.gro_held and not napi.rx_list:
+    if not napi.rx_list and not napi.gro_held:
         napi.plain = received if plain else None
     elif napi.plain is not received:
         napi.plain = None
+    known = known and plain
     batch = net.settings.gro_normal_batch
     held_ns = driver_rx_ns + net.costs.gro_receive_ns
     buckets = napi.gro_hash
-    rx_list = napi.rx_list
+    rx_list, room, merging = napi.rx_list, batch - napi.rx_count, napi.gro_merging
     now_ns = cpu.local_now_ns
-    held = 0
     for skb in skbs:
         skb.received = received
         skb.rx_ns = now_ns
         shape = skb.hdr.gro_shape
-        is_plain = False
         if (
-            plain
-            and shape is not None
+            shape is not None
             and shape.plain_hash is skb.hash
-            and skb.hash_kind == HASH_L4
-            and skb.ip_summed == CHECKSUM_UNNECESSARY
-            and skb.vlan_tci < 0
             and skb.payload_bytes > 0
-            and not skb.pkt_type
+            and (known or (plain and _is_plain(skb)))
         ):
-            is_plain = True
-            key = shape.held_key
             bucket = buckets[shape.bucket]
-            if len(bucket) < MAX_GRO_SKBS:
-                if bucket.setdefault(key, skb) is skb:
-                    skb.gro_age_ns = now_ns = now_ns + held_ns
-                    held += 1
-                    continue
-            elif key not in bucket:
-                # A full bucket lets its oldest go (G3).
+            if bucket.setdefault(shape.held_key, skb) is skb:
                 skb.gro_age_ns = now_ns = now_ns + held_ns
+                if len(bucket) <= MAX_GRO_SKBS:
+                    continue
+                # A full bucket lets its oldest go (G3).
                 oldest = bucket.pop(next(iter(bucket)))
-                bucket[key] = skb
-                if type(oldest) is Skb:
-                    rx_list.append(oldest)
-                    napi.rx_count = count = napi.rx_count + 1
-                    if count < batch:
+                if not merging or type(oldest) is Skb:
+                    rx_list.append(oldest)  # type: ignore[arg-type]
+                    room -= 1
+                    if room > 0:
                         continue
+                    napi.rx_count = batch - room
                     cpu.local_now_ns = now_ns
                     gro_normal_list(sd, napi)
                 else:
+                    napi.rx_count = batch - room
                     cpu.local_now_ns = now_ns
                     napi_gro_complete(sd, napi, oldest)
                 now_ns = cpu.local_now_ns
-                rx_list = napi.rx_list
+                rx_list, room = napi.rx_list, batch - napi.rx_count
                 continue
-        napi.gro_held += held
-        held = 0
+            stays_plain = napi.plain
+        else:
+            stays_plain = None
+        napi.rx_count = batch - room
         cpu.local_now_ns = now_ns + driver_rx_ns
-        was_plain = napi.plain
         receive(sd, napi, skb)
-        if is_plain:
-            napi.plain = was_plain
+        napi.plain = stays_plain
         now_ns = cpu.local_now_ns
-        rx_list = napi.rx_list
-    napi.gro_held += held
+        rx_list, room, merging = napi.rx_list, batch - napi.rx_count, napi.gro_merging
+    napi.rx_count = batch - room
     cpu.local_now_ns = now_ns
     net.latencies.ring.pending += [skb.rx_ns - skb.arrived_ns for skb in skbs]
+
+
+def _is_plain(skb: Skb) -> bool:
+    """For one skb, what `known` says of all."""
+    return (
+        skb.hash_kind == HASH_L4
+        and skb.ip_summed == CHECKSUM_UNNECESSARY
+        and skb.vlan_tci < 0
+        and skb.pkt_type == PACKET_HOST
+    )

@@ -44,8 +44,6 @@ class Napi:
         """Held packets per bucket, oldest first, by `GroShape.key_for`; one that met another of its flow is kept as its `GroHeld`."""
         self.gro_merging = 0
         """Bit n: bucket n may hold a `GroHeld`; others hold skbs only."""
-        self.gro_held = 0
-        """Packets held over all buckets."""
         self.rx_list: list[Skb] = []
         self.rx_count = 0
         """Segments (not packets) on rx_list (G5)."""
@@ -74,6 +72,11 @@ class Napi:
     def poll(self, sd: SoftnetData, budget: int) -> int:
         """Process up to `budget` packets; returns how many. Less than `budget` means it completed itself (N7)."""
         raise NotImplementedError
+
+    @property
+    def gro_held(self) -> int:
+        """Packets held over all buckets."""
+        return sum(map(len, self.gro_hash))
 
     def received_on(self, queue: int, cpu: int) -> Received:
         """What says that skbs came in on receive queue `queue` and were polled by CPU `cpu`."""
@@ -112,7 +115,6 @@ def netif_napi_del(napi: Napi, ledger: Ledger) -> None:
         for held in bucket.values():
             ledger.drop(held.finish() if isinstance(held, GroHeld) else held, DropReason.EMU_NAPI_DEL)
         bucket.clear()
-    napi.gro_held = 0
 
 
 def napi_schedule_irqoff(sd: SoftnetData, napi: Napi) -> None:

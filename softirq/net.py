@@ -29,15 +29,16 @@ if TYPE_CHECKING:
 
     PacketFunction = Callable[[SoftnetData, Skb], None]
     ListFunction = Callable[[SoftnetData, list[Skb]], None]
-    QueueFunction = Callable[[SoftnetData, list[Skb], int, list[int]], None]
+    QueueFunction = Callable[[SoftnetData, list[Skb], int, list[int], bool], None]
     PlainWayFunction = Callable[[SoftnetData, Received], PlainWay]
 
 
 class PacketType:
     """A protocol handler (struct packet_type): `func` takes one skb, `list_func` a sublist of one type and device (D4).
 
-    `queue_func(sd, skbs, lead_ns, waits)` does what `func` would for one skb after the other, as a backlog hands them over: before each it
-    notes the wait since `stage_ns` in `waits` and charges `lead_ns`. It saves calls and decides nothing.
+    `queue_func(sd, skbs, lead_ns, waits, plain)` does what `func` would for one skb after the other, as a backlog hands them over: before
+    each it notes the wait since `stage_ns` in `waits` and charges `lead_ns`. `plain`: all are what `Skb.plain` says. It saves calls and
+    decides nothing.
 
     `plain_way(sd, received)` makes the way that what `Napi.plain` says may take from GRO, in one poll: it does what the demux and
     `list_func` would.

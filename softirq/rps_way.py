@@ -51,6 +51,8 @@ class RpsWay(PlainWay):
         skbs = self._skbs
         if skbs:
             self._sd.net.latencies.gro.pending += map(sub, self._lists_ns, [skb.rx_ns for skb in skbs])
+            for skb in skbs:
+                skb.plain = skb.hdr.ethertype
             _post(self._sd, self._queue, self._backlogs, skbs, self._stamps)
             self._skbs, self._lists_ns, self._stamps = [], [], []
 

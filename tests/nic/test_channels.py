@@ -233,7 +233,6 @@ def test_what_gro_held_in_a_napi_that_nobody_polls_is_lost_with_it() -> None:
     def write() -> None:
         skb = frame(FLOWS[0], 0)
         napi.gro_hash[0][b"a key"] = skb
-        napi.gro_held = 1
         made.net.ledger.arrived_frames += 1
         set_queues(made.nic, 1)
 
