@@ -57,16 +57,16 @@ class InetInput:
         if lane is None or sinks is None:
             self._take(sd, skbs, waits, lead_ns)
         else:
-            self.count(to_sinks(lane, sinks, skbs, waits, lead_ns))
+            to_sinks(lane, sinks, skbs, waits, lead_ns)
 
     def plain_way(self, sd: SoftnetData, received: Received) -> PlainWay:
         """The way of data for sinks in one poll (`PacketType.plain_way`)."""
         lane = self._lane(sd.cpu)
-        return NO_WAY if lane is None else SinkWay(sd, received, self, lane)
+        return NO_WAY if lane is None else SinkWay(sd, received, lane)
 
     def _take(self, sd: SoftnetData, skbs: list[Skb], waits: list[int] | None = None, lead_ns: int = 0) -> None:
         clock = self._net.clock
-        self.count(rcv_list(sd, skbs, self._rcv_ns, self._fast, self._rcv, clock, self._lane(sd.cpu), waits, lead_ns))
+        self._count(rcv_list(sd, skbs, self._rcv_ns, self._fast, self._rcv, clock, self._lane(sd.cpu), waits, lead_ns))
 
     def _rcv(self, sd: SoftnetData, skb: Skb) -> None:
         """One packet, check by check."""
@@ -79,10 +79,10 @@ class InetInput:
             return None
         lane = self._lanes.get(cpu)
         if lane is None:
-            lane = self._lanes[cpu] = posts.lane(cpu, self._rcv_ns)
+            lane = self._lanes[cpu] = posts.lane(cpu, self._rcv_ns, self._count)
         return lane
 
-    def count(self, straight: Straight) -> None:
+    def _count(self, straight: Straight) -> None:
         """Count what went straight to its sockets."""
         if straight.skbs:
             self._mib.InReceives += straight.skbs

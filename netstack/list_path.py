@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import sub
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emu.headers import TCP_PSH
 
@@ -32,6 +32,9 @@ class Straight(NamedTuple):
     tcp_segs: int
 
 
+NONE_STRAIGHT: Final = Straight(0, 0, 0, 0)
+
+
 def rcv_list(
     sd: SoftnetData,
     skbs: list[Skb],
@@ -44,7 +47,7 @@ def rcv_list(
     lead_ns: int = 0,
 ) -> Straight:
     """Post those of `skbs` whose headers are in `fast` and give the others to `rcv`, all in order; data for sinks goes by `lane`, in one go
-    if there is nothing else.
+    if there is nothing else. Returns what is to be counted; the lane counts what went there.
 
     A sublist pays `rcv_ns` for all of its packets first. Packets of a backlog (`waits` is given) come one after the other: each notes its
     wait, and pays `lead_ns` and `rcv_ns` when its turn comes.
@@ -57,7 +60,8 @@ def rcv_list(
             lane.claim(odd)
             odd = _not_for_sinks(lane, odd)
         if not odd:
-            return to_sinks(lane, [skb.hdr.sink for skb in skbs], skbs, waits, lead_ns)
+            to_sinks(lane, [skb.hdr.sink for skb in skbs], skbs, waits, lead_ns)
+            return NONE_STRAIGHT
     now_ns = start_ns = cpu.local_now_ns
     if waits is None:
         cpu.local_now_ns = now_ns = start_ns + rcv_ns * len(skbs)
@@ -78,27 +82,29 @@ def rcv_list(
             now_ns += rcv_ns
         sock = fast.get(skb.hdr)
         if sock is not None and skb.ip_summed and not skb.pkt_type and (skb.gso_segs <= 1 or sock.gro):
-            if skb.gso_segs > 1:
-                segments += skb.gso_segs - 1
-            straight += 1
-            octets += skb.len_bytes
-            tcp_segs += sock.in_segs
             now_ns += sock.rcv_ns
             if lane is None or is_odd:
+                if skb.gso_segs > 1:
+                    segments += skb.gso_segs - 1
+                octets += skb.len_bytes
+                tcp_segs += sock.in_segs
                 posts.append((now_ns, sock, skb))
                 continue
             if posts:
+                straight += len(posts)
                 clock.post_batch(cpu, posts)
                 posts = []
             lane.add(skb.hdr.sink, skb, now_ns)
         else:
             if posts:
+                straight += len(posts)
                 clock.post_batch(cpu, posts)
                 posts = []
             cpu.local_now_ns = now_ns
             rcv(sd, skb)
             now_ns = cpu.local_now_ns
     if posts:
+        straight += len(posts)
         clock.post_batch(cpu, posts)
     cpu.local_now_ns = now_ns
     return Straight(straight, octets, segments, tcp_segs)
@@ -118,7 +124,7 @@ def _not_for_sinks(lane: SinkLane, skbs: list[Skb]) -> list[Skb]:
     ]
 
 
-def to_sinks(lane: SinkLane, sinks: list[TcpSink], skbs: list[Skb], waits: list[int] | None, lead_ns: int) -> Straight:
+def to_sinks(lane: SinkLane, sinks: list[TcpSink], skbs: list[Skb], waits: list[int] | None, lead_ns: int) -> None:
     """As `rcv_list`, for plain data for sinks of `lane` only: each packet takes the same time, so all times follow from the first."""
     cpu = lane.cpu
     now_ns = cpu.local_now_ns
@@ -130,11 +136,3 @@ def to_sinks(lane: SinkLane, sinks: list[TcpSink], skbs: list[Skb], waits: list[
             map(sub, range(now_ns, through_ns, (through_ns - now_ns) // len(skbs)), [skb.stage_ns for skb in skbs])
         )
     lane.settle_many()
-    return straight_sum(skbs)
-
-
-def straight_sum(skbs: list[Skb]) -> Straight:
-    """What `skbs` add up to, all of them data for sinks."""
-    return Straight(
-        len(skbs), sum([skb.len_bytes for skb in skbs]), sum([skb.frames for skb in skbs]) - len(skbs), len(skbs)
-    )

@@ -11,11 +11,13 @@ from one CPU (`TcpSink.poster`); when another CPU begins to post to it, what wai
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from itertools import repeat
 from operator import sub
 from typing import TYPE_CHECKING, Any, Final
 
-from emu.clock import RANK_BITS
+from emu.clock import NEVER, RANK_BITS
+from netstack.list_path import Straight
 
 if TYPE_CHECKING:
     from cpus.cpu import Cpu
@@ -32,10 +34,13 @@ SETTLE_POSTS: Final = 256
 class SinkLane:
     """Late posts of one CPU to sinks of one protocol, side by side, in the order of their stamps."""
 
-    __slots__ = ("_mine", "_posts", "cpu", "rcv_ns", "sinks", "skbs", "stages", "stamps")
+    __slots__ = ("_count", "_counted", "_mine", "_posts", "cpu", "rcv_ns", "sinks", "skbs", "stages", "stamps")
 
-    def __init__(self, posts: SinkPosts, cpu: Cpu, rcv_ns: int) -> None:
+    def __init__(self, posts: SinkPosts, cpu: Cpu, rcv_ns: int, count: Callable[[Straight], None]) -> None:
         self._posts = posts
+        self._count = count
+        self._counted = 0
+        """So many of those that wait here are counted by the protocol."""
         self.cpu = cpu
         self.rcv_ns = rcv_ns
         """What the protocol's headers cost."""
@@ -97,6 +102,24 @@ class SinkLane:
         """Decide what comes before a post of a CPU with `rank` at `stamp_ns`."""
         self._posts.settle(stamp_ns, rank)
 
+    def count_up(self) -> None:
+        """Let the protocol count what was posted since."""
+        skbs = self.skbs[self._counted :] if self._counted else self.skbs
+        if skbs:
+            octets = sum([skb.len_bytes for skb in skbs])
+            segments = sum([skb.frames for skb in skbs]) - len(skbs)
+            self._count(Straight(len(skbs), octets, segments, len(skbs)))
+        self._counted = len(self.skbs)
+
+    def take(self, until_ns: int) -> tuple[list[int], list[int], list[TcpSink], list[Skb]]:
+        """Take out what was posted before `until_ns`, all of it counted: stamps, beginnings of stages, sinks and skbs."""
+        stamps, stages, sinks, skbs = self.stamps, self.stages, self.sinks, self.skbs
+        end = len(stamps) if stamps[-1] < until_ns else bisect_left(stamps, until_ns)
+        self._counted -= end
+        self.stamps, self.stages, self.sinks, self.skbs = stamps[end:], stages[end:], sinks[end:], skbs[end:]
+        del stamps[end:], stages[end:], sinks[end:], skbs[end:]
+        return stamps, stages, sinks, skbs
+
     def settle_many(self) -> None:
         """Decide what may be decided, once there is enough of it."""
         if len(self.skbs) > SETTLE_POSTS:
@@ -113,28 +136,20 @@ class SinkPosts:
         self._total = latencies.total.pending
         self.lanes: list[SinkLane] = []
 
-    def lane(self, cpu: Cpu, rcv_ns: int) -> SinkLane:
-        """A new lane, for what `cpu` posts to sinks of one protocol, whose headers cost `rcv_ns`."""
-        lane = SinkLane(self, cpu, rcv_ns)
+    def lane(self, cpu: Cpu, rcv_ns: int, count: Callable[[Straight], None]) -> SinkLane:
+        """A new lane, for what `cpu` posts to sinks of one protocol, whose headers cost `rcv_ns` and which counts by `count`."""
+        lane = SinkLane(self, cpu, rcv_ns, count)
         self.lanes.append(lane)
         return lane
 
     def settle(self, until_ns: int, rank: int = 0) -> None:
         """Decide every post with a stamp before `until_ns`, and those at that time of CPUs with a rank below `rank`."""
         for lane in self.lanes:
-            stamps = lane.stamps
-            end_ns = until_ns + (lane.cpu.rank < rank)
-            if not stamps or stamps[0] >= end_ns:
-                continue
-            if stamps[-1] < end_ns:
-                stages, sinks, skbs = lane.stages, lane.sinks, lane.skbs
-                lane.stamps, lane.stages, lane.sinks, lane.skbs = [], [], [], []
-            else:
-                end = bisect_left(stamps, end_ns)
-                stages, sinks, skbs = lane.stages[:end], lane.sinks[:end], lane.skbs[:end]
-                stamps = stamps[:end]
-                del lane.stamps[:end], lane.stages[:end], lane.sinks[:end], lane.skbs[:end]
-            self._decide(lane.cpu, stamps, stages, sinks, skbs)
+            if lane.stamps:
+                lane.count_up()
+                end_ns = until_ns + (lane.cpu.rank < rank)
+                if lane.stamps[0] < end_ns:
+                    self._decide(lane.cpu, *lane.take(end_ns))
 
     def _decide(self, cpu: Cpu, stamps: list[int], stages: list[int], sinks: list[TcpSink], skbs: list[Skb]) -> None:
         frames = 0
@@ -169,7 +184,9 @@ class SinkPosts:
         """Let the clock decide what waits, post by post in its one order."""
         waiting = self.posts_waiting()
         for lane in self.lanes:
-            for skb, stage_ns in zip(lane.skbs, lane.stages, strict=True):
-                skb.stage_ns = stage_ns
-            lane.stamps, lane.stages, lane.sinks, lane.skbs = [], [], [], []
+            if lane.stamps:
+                lane.count_up()
+                _, stages, _, skbs = lane.take(NEVER)
+                for skb, stage_ns in zip(skbs, stages, strict=True):
+                    skb.stage_ns = stage_ns
         self.clock.post_keyed(waiting)

@@ -10,13 +10,11 @@ from itertools import repeat
 from operator import sub
 from typing import TYPE_CHECKING
 
-from netstack.list_path import straight_sum
 from softirq.plain_way import PlainWay
 from softirq.steered import steered_at
 
 if TYPE_CHECKING:
     from emu.skb import Received, Skb
-    from netstack.inet_input import InetInput
     from netstack.sink_posts import SinkLane
     from softirq.softnet_data import SoftnetData
 
@@ -24,12 +22,11 @@ if TYPE_CHECKING:
 class SinkWay(PlainWay):
     """Lists of packets that came in as `received`, up to the sinks of `lane`, in one poll."""
 
-    __slots__ = ("_input", "_lane", "_lead_ns", "_lists_ns", "_received", "_sd", "_skbs")
+    __slots__ = ("_lane", "_lead_ns", "_lists_ns", "_received", "_sd", "_skbs")
 
-    def __init__(self, sd: SoftnetData, received: Received, protocol: InetInput, lane: SinkLane) -> None:
+    def __init__(self, sd: SoftnetData, received: Received, lane: SinkLane) -> None:
         self._sd = sd
         self._received = received
-        self._input = protocol
         self._lane = lane
         self._lead_ns = sd.net.costs.deliver_skb_ns
         self._skbs: list[Skb] = []
@@ -53,7 +50,7 @@ class SinkWay(PlainWay):
         return now_ns
 
     def end(self) -> None:
-        """Count them, and decide what has gathered."""
+        """Count what the demux counts, and decide what has gathered."""
         skbs = self._skbs
         if skbs:
             sd = self._sd
@@ -62,6 +59,5 @@ class SinkWay(PlainWay):
             steered = steered_at(self._received)
             if steered is not None:
                 steered.add(sd.index, sd.index, len(skbs))
-            self._input.count(straight_sum(skbs))
             self._lane.settle_many()
             self._skbs, self._lists_ns = [], []

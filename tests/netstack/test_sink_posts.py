@@ -38,7 +38,7 @@ def post_late(kit: StackKit, cpu: int, stamp_ns: int, sink: TcpSink, skb: Skb) -
     posts = kit.stack.sink_posts
     assert posts is not None
     sender = kit.cpus[cpu]
-    lane = next((lane for lane in posts.lanes if lane.cpu is sender), None) or posts.lane(sender, 0)
+    lane = next((lane for lane in posts.lanes if lane.cpu is sender), None) or posts.lane(sender, 0, lambda _: None)
     lane.claim([skb])
     assert lane.add_list([sink], [skb], stamp_ns - sink.rcv_ns) == stamp_ns
 
