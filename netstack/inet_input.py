@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netstack.list_path import Straight, rcv_list, to_sinks
+from netstack.list_path import Straight, plain_run, rcv_list
 from netstack.sink_way import SinkWay
 from netstack.sock import checksum_ns, summed_bytes
 from softirq.plain_way import NO_WAY, PlainWay
@@ -50,14 +50,14 @@ class InetInput:
         self._other_rcv_ns = net.costs.other_rcv_ns
         self._skb_free_ns = net.costs.skb_free_ns
 
-    def queue_rcv(self, sd: SoftnetData, skbs: list[Skb], lead_ns: int, waits: list[int], plain: bool) -> None:
+    def queue_rcv(self, sd: SoftnetData, skbs: list[Skb], lead_ns: int, waits: list[int]) -> None:
         """Packets of a backlog, one after the other (`PacketType.queue_func`)."""
-        lane = self._lane(sd.cpu) if plain else None
-        sinks = None if lane is None else lane.sinks_of(skbs)
-        if lane is None or sinks is None:
-            self._take(sd, skbs, waits, lead_ns)
-        else:
-            to_sinks(lane, sinks, skbs, waits, lead_ns)
+        self._take(sd, skbs, waits, lead_ns)
+
+    def plain_run(self, sd: SoftnetData, skbs: list[Skb], lead_ns: int, waits: list[int]) -> bool:
+        """Data for sinks out of a backlog (`PacketType.plain_run`)."""
+        lane = self._lane(sd.cpu)
+        return lane is not None and plain_run(lane, skbs, self._ethertype, waits, lead_ns)
 
     def plain_way(self, sd: SoftnetData, received: Received) -> PlainWay:
         """The way of data for sinks in one poll (`PacketType.plain_way`)."""

@@ -60,7 +60,7 @@ def rcv_list(
             lane.claim(odd)
             odd = _not_for_sinks(lane, odd)
         if not odd:
-            to_sinks(lane, [skb.hdr.sink for skb in skbs], skbs, waits, lead_ns)
+            _to_sinks(lane, skbs, waits, lead_ns)
             return NONE_STRAIGHT
     now_ns = start_ns = cpu.local_now_ns
     if waits is None:
@@ -124,15 +124,35 @@ def _not_for_sinks(lane: SinkLane, skbs: list[Skb]) -> list[Skb]:
     ]
 
 
-def to_sinks(lane: SinkLane, sinks: list[TcpSink], skbs: list[Skb], waits: list[int] | None, lead_ns: int) -> None:
+def plain_run(lane: SinkLane, skbs: list[Skb], ethertype: int, waits: list[int], lead_ns: int) -> bool:
+    """`rcv_list` for packets of a backlog, if all of them are what `Skb.plain` says and for sinks of `lane`. False: nothing was touched."""
+    sinks: list[TcpSink] = []
+    posted_ns: list[int] = []
+    for skb in skbs:
+        sink = skb.hdr.sink
+        if sink is None or sink.poster is not lane or skb.plain != ethertype:
+            return False
+        sinks.append(sink)
+        posted_ns.append(skb.stage_ns)
+    _take_run(lane, sinks, skbs, posted_ns, waits, lead_ns)
+    return True
+
+
+def _to_sinks(lane: SinkLane, skbs: list[Skb], waits: list[int] | None, lead_ns: int) -> None:
     """As `rcv_list`, for plain data for sinks of `lane` only: each packet takes the same time, so all times follow from the first."""
+    sinks = [skb.hdr.sink for skb in skbs]
+    if waits is None:
+        lane.cpu.local_now_ns = lane.add_list(sinks, skbs, lane.cpu.local_now_ns)
+        lane.settle_many()
+    else:
+        _take_run(lane, sinks, skbs, [skb.stage_ns for skb in skbs], waits, lead_ns)
+
+
+def _take_run(
+    lane: SinkLane, sinks: list[TcpSink], skbs: list[Skb], posted_ns: list[int], waits: list[int], lead_ns: int
+) -> None:
     cpu = lane.cpu
     now_ns = cpu.local_now_ns
-    if waits is None:
-        cpu.local_now_ns = lane.add_list(sinks, skbs, now_ns)
-    else:
-        cpu.local_now_ns = through_ns = lane.add_run(sinks, skbs, now_ns, lead_ns)
-        waits.extend(
-            map(sub, range(now_ns, through_ns, (through_ns - now_ns) // len(skbs)), [skb.stage_ns for skb in skbs])
-        )
+    cpu.local_now_ns = through_ns = lane.add_run(sinks, skbs, now_ns, lead_ns)
+    waits += map(sub, range(now_ns, through_ns, (through_ns - now_ns) // len(skbs)), posted_ns)
     lane.settle_many()

@@ -68,9 +68,10 @@ class NetStack:
         for udp in (self.offloads.udp4, self.offloads.udp6):
             udp.lookup = self._asked_for_gro
         self._arp_ns = net.costs.other_rcv_ns
+        ip, ip6 = self.ip, self.ip6
         for ptype in (
-            PacketType(ETH_P_IP, self.ip.ip_rcv, self.ip.ip_list_rcv, self.ip.queue_rcv, self.ip.plain_way),
-            PacketType(ETH_P_IPV6, self.ip6.ipv6_rcv, self.ip6.ipv6_list_rcv, self.ip6.queue_rcv, self.ip6.plain_way),
+            PacketType(ETH_P_IP, ip.ip_rcv, ip.ip_list_rcv, ip.queue_rcv, ip.plain_run, ip.plain_way),
+            PacketType(ETH_P_IPV6, ip6.ipv6_rcv, ip6.ipv6_list_rcv, ip6.queue_rcv, ip6.plain_run, ip6.plain_way),
             PacketType(ETH_P_ARP, self._arp_rcv),
         ):
             net.ptypes[ptype.ethertype] = ptype

@@ -7,8 +7,6 @@ Source: net/core/dev.c enqueue_to_backlog, process_backlog, net_rps_action_and_i
 
 from __future__ import annotations
 
-from collections import deque
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from cpus.cpu import NET_RX_SOFTIRQ, Cpu
@@ -36,7 +34,7 @@ class Backlog(Napi):
         super().__init__(dev, f"backlog{sd.index}", sd.net.settings.dev_rx_weight)
         self.sd = sd
         self.input_pkt_queue: list[Skb] = []
-        self.process_queue: deque[Skb] = deque()
+        self.process_queue: list[Skb] = []
         self.input_queue_tail = 0
         self.posted = 0
         """Posts to this backlog that the clock has not decided yet."""
@@ -227,7 +225,7 @@ async def process_backlog(sd: SoftnetData, quota: int) -> int:
                 sd.show_head(cpu.local_now_ns)
                 return work
         while process_queue:
-            skb = process_queue.popleft()
+            skb = process_queue.pop(0)
             sd.input_queue_head += 1
             waits.append(cpu.local_now_ns - skb.stage_ns)
             cpu.local_now_ns += dequeue_ns if softnet[skb.alloc_cpu].cpu.node == node else far_dequeue_ns
@@ -248,7 +246,7 @@ async def process_backlog(sd: SoftnetData, quota: int) -> int:
                 late.announce()
             sd.show_head(cpu.local_now_ns)
             return work
-        process_queue.extend(backlog.input_pkt_queue)
+        process_queue += backlog.input_pkt_queue
         backlog.input_pkt_queue.clear()
 
 
@@ -259,27 +257,22 @@ def _process_plainly(sd: SoftnetData, quota: int, dequeue_ns: int, waits: list[i
     """
     net = sd.net
     process_queue = sd.backlog.process_queue
-    count = len(process_queue)
-    if count > quota:
-        count = quota
     first = process_queue[0].hdr.ethertype
     ptype = net.ptypes.get(first)
     if ptype is None or ptype.queue_func is None or net.taps:
         return 0
-    run = list(process_queue) if count == len(process_queue) else list(islice(process_queue, count))
-    is_plain = {skb.plain for skb in run} == {first}
-    if not is_plain and [skb for skb in run if skb.vlan_tci >= 0 or skb.hdr.ethertype != first]:
-        return 0
+    run = process_queue[:quota]
     if sd.several_nodes:
         softnet, node = net.softnet, sd.cpu.node
         if [skb for skb in run if softnet[skb.alloc_cpu].cpu.node != node]:
             return 0
-    if count == len(process_queue):
-        process_queue.clear()
-    else:
-        for _ in range(count):
-            process_queue.popleft()
-    sd.input_queue_head += count
-    sd.processed += count
-    ptype.queue_func(sd, run, dequeue_ns + net.costs.deliver_skb_ns, waits, is_plain)
-    return count
+    lead_ns = dequeue_ns + net.costs.deliver_skb_ns
+    is_through = ptype.plain_run is not None and ptype.plain_run(sd, run, lead_ns, waits)
+    if not is_through and [skb for skb in run if skb.vlan_tci >= 0 or skb.hdr.ethertype != first]:
+        return 0
+    del process_queue[:quota]
+    sd.input_queue_head += len(run)
+    sd.processed += len(run)
+    if not is_through:
+        ptype.queue_func(sd, run, lead_ns, waits)
+    return len(run)

@@ -57,16 +57,18 @@ class LatePackets:
     def append(self, until_ns: int, rank: int = 0) -> None:
         """Append to the backlog what was posted before `until_ns`, or at that time by CPUs with a rank below `rank`."""
         due: list[Skb] = []
-        senders = list(self._waiting)
-        if len(senders) > 1:
-            # Of equal stamps the lower rank comes first: sorting keeps that order.
-            senders.sort(key=_rank)
-        for sender in senders:
-            due += self._take(
-                sender, bisect_left(self._waiting[sender], until_ns + (sender.rank < rank), key=_stamp_ns)
-            )
-        if len(senders) > 1:
-            due.sort(key=_stamp_ns)
+        # Of equal stamps the lower rank comes first: sorting keeps that order.
+        for sender in sorted(self._waiting, key=_rank):
+            skbs = self._waiting[sender]
+            end_ns = until_ns + (sender.rank < rank)
+            if skbs[-1].stage_ns < end_ns:
+                del self._waiting[sender]
+            else:
+                end = bisect_left(skbs, end_ns, key=_stamp_ns)
+                self._waiting[sender] = skbs[end:]
+                del skbs[end:]
+            due = sorted(due + skbs, key=_stamp_ns) if due else skbs
+        self.count -= len(due)
         backlog = self._backlog
         backlog.input_pkt_queue += due
         backlog.input_queue_tail += len(due)
@@ -91,17 +93,12 @@ class LatePackets:
             for skb in skbs
         ]
 
-    def _take(self, sender: Cpu, count: int) -> list[Skb]:
-        waiting = self._waiting[sender]
-        self.count -= count
-        if count == len(waiting):
-            return self._waiting.pop(sender)
-        part = waiting[:count]
-        del waiting[:count]
-        return part
-
     def _announce(self, sender: Cpu) -> None:
-        (first,) = self._take(sender, 1)
+        skbs = self._waiting[sender]
+        first = skbs.pop(0)
+        self.count -= 1
+        if not skbs:
+            del self._waiting[sender]
         backlog = self._backlog
         backlog.posted += 1
         backlog.sd.net.clock.post_keyed([(first.stage_ns << RANK_BITS | sender.rank, backlog, sender, first)])

@@ -29,22 +29,22 @@ if TYPE_CHECKING:
 
     PacketFunction = Callable[[SoftnetData, Skb], None]
     ListFunction = Callable[[SoftnetData, list[Skb]], None]
-    QueueFunction = Callable[[SoftnetData, list[Skb], int, list[int], bool], None]
+    QueueFunction = Callable[[SoftnetData, list[Skb], int, list[int]], None]
+    PlainRunFunction = Callable[[SoftnetData, list[Skb], int, list[int]], bool]
     PlainWayFunction = Callable[[SoftnetData, Received], PlainWay]
 
 
 class PacketType:
     """A protocol handler (struct packet_type): `func` takes one skb, `list_func` a sublist of one type and device (D4).
 
-    `queue_func(sd, skbs, lead_ns, waits, plain)` does what `func` would for one skb after the other, as a backlog hands them over: before
-    each it notes the wait since `stage_ns` in `waits` and charges `lead_ns`. `plain`: all are what `Skb.plain` says. It saves calls and
-    decides nothing.
-
+    `queue_func(sd, skbs, lead_ns, waits)` does what `func` would for one skb after the other, as a backlog hands them over: before each it
+    notes the wait since `stage_ns` in `waits` and charges `lead_ns`. It saves calls and decides nothing. `plain_run` does the same for
+    what `Skb.plain` says, if it can take all of them at once; False: it has touched nothing.
     `plain_way(sd, received)` makes the way that what `Napi.plain` says may take from GRO, in one poll: it does what the demux and
     `list_func` would.
     """
 
-    __slots__ = ("ethertype", "func", "list_func", "plain_way", "queue_func")
+    __slots__ = ("ethertype", "func", "list_func", "plain_run", "plain_way", "queue_func")
 
     def __init__(
         self,
@@ -52,8 +52,10 @@ class PacketType:
         func: PacketFunction,
         list_func: ListFunction | None = None,
         queue_func: QueueFunction | None = None,
+        plain_run: PlainRunFunction | None = None,
         plain_way: PlainWayFunction | None = None,
     ) -> None:
+        self.plain_run = plain_run
         self.plain_way = plain_way
         self.ethertype = ethertype
         self.queue_func = queue_func

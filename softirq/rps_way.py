@@ -51,9 +51,7 @@ class RpsWay(PlainWay):
         skbs = self._skbs
         if skbs:
             self._sd.net.latencies.gro.pending += map(sub, self._lists_ns, [skb.rx_ns for skb in skbs])
-            for skb in skbs:
-                skb.plain = skb.hdr.ethertype
-            _post(self._sd, self._queue, self._backlogs, skbs, self._stamps)
+            _post(self._sd, self._queue, self._backlogs, skbs, self._stamps, True)
             self._skbs, self._lists_ns, self._stamps = [], [], []
 
 
@@ -87,7 +85,7 @@ def steer_plainly(sd: SoftnetData, skbs: list[Skb]) -> bool:
     step_ns = costs.get_rps_cpu_ns + costs.enqueue_to_backlog_ns
     first_ns = cpu.local_now_ns + costs.get_rps_cpu_ns
     took_ns = step_ns * len(skbs)
-    _post(sd, queue, backlogs, skbs, range(first_ns, first_ns + took_ns, step_ns))
+    _post(sd, queue, backlogs, skbs, range(first_ns, first_ns + took_ns, step_ns), False)
     cpu.local_now_ns += took_ns
     return True
 
@@ -105,23 +103,27 @@ def _backlogs(sd: SoftnetData, queue: RxQueue) -> list[Backlog] | None:
     return backlogs if len(backlogs) == rps_map.len else None
 
 
-def _post(sd: SoftnetData, queue: RxQueue, backlogs: list[Backlog], skbs: list[Skb], stamps: range | list[int]) -> None:
-    """Post each of `skbs` with its stamp, rising, to the backlog that its hash chooses."""
+def _post(
+    sd: SoftnetData, queue: RxQueue, backlogs: list[Backlog], skbs: list[Skb], stamps: range | list[int], plain: bool
+) -> None:
+    """Post each of `skbs` with its stamp, rising, to the backlog that its hash chooses. `plain`: they are what `Napi.plain` says."""
     count = len(backlogs)
-    targets = [skb.hash * count >> 32 for skb in skbs]
     net = sd.net
+    cpu = sd.cpu
     if not net.late_backlogs:
-        queue.steered.note(sd.index, [backlogs[target].sd.index for target in targets])
-        for target in targets:
-            backlogs[target].expect(1)
-        net.clock.post_batch(sd.cpu, list(zip(stamps, map(backlogs.__getitem__, targets), skbs, strict=True)))
+        targets = [backlogs[skb.hash * count >> 32] for skb in skbs]
+        queue.steered.note(sd.index, [backlog.sd.index for backlog in targets])
+        for backlog in targets:
+            backlog.expect(1)
+        net.clock.post_batch(cpu, list(zip(stamps, targets, skbs, strict=True)))
         return
     shares: list[list[Skb]] = [[] for _ in backlogs]
     to = [share.append for share in shares]
-    for skb, stamp_ns, target in zip(skbs, stamps, targets, strict=True):
+    for skb, stamp_ns in zip(skbs, stamps, strict=True):
         skb.stage_ns = stamp_ns
-        to[target](skb)
-    cpu = sd.cpu
+        if plain:
+            skb.plain = skb.hdr.ethertype
+        to[skb.hash * count >> 32](skb)
     cpu.last_post_ns = stamps[-1]
     for backlog, share in zip(backlogs, shares, strict=True):
         if share:

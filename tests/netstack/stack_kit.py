@@ -189,6 +189,7 @@ class StackKit(HandStack):
 
     def moved(self) -> dict[str, int]:
         """Counters that moved since the last call, CurrEstab aside."""
+        self.clock.settle(self.clock.now_ns)
         now = self.counters()
         before = getattr(self, "_before", {})
         self._before = now
