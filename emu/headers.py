@@ -81,7 +81,7 @@ class HeaderMemo:
         self.gro_shape: GroShape | None = None
         """What GRO works out from these headers the first time it sees them."""
         self.lane: Any = None
-        """What the NIC does with frames that have these headers (a type of a higher floor)."""
+        """What the NIC has decided on frames that have these headers, if there is nothing odd about them (a type of a higher floor)."""
         self.sink: Any = None
         """The TCP sink that all sound packets with these headers go to, once they have been looked up (a type of a higher floor)."""
 

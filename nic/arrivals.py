@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from emu.clock import NEVER
 from emu.dropreason import DropReason
-from emu.headers import ETH_HLEN, Headers
+from emu.headers import ETH_HLEN
 from emu.skb import Skb
 from nic.ring import RX_BUFFER_1536_BYTES, RX_BUFFER_3072_BYTES, RxRing
 
 if TYPE_CHECKING:
     from emu.ledger import Ledger
     from emu.trace import PacketTrace
-    from nic.steering import Steering, Verdict
+    from nic.steering import Steering
     from nic.wire import Wire
     from softirq.device import NetDevice
 
@@ -33,22 +33,6 @@ MAX_CHUNK_NS: Final = 1_000_000
 MIN_CHUNK_NS: Final = 1_000
 CHUNK_FRAMES: Final = 512
 """A chunk with more frames halves the next one, one with less than an eighth doubles it."""
-PLAIN_LIMIT: Final = 1 << 16
-
-
-class Lane:
-    """Where frames with the same headers and nothing odd go, and what the device says of them; kept with the headers."""
-
-    __slots__ = ("arrivals", "frames", "hash", "hash_kind", "ip_summed")
-
-    def __init__(self, arrivals: Arrivals, frames: list[Skb], verdict: Verdict) -> None:
-        self.frames = frames
-        """The ring's list."""
-        self.arrivals = arrivals
-        """Whose lane it is: machines may share headers."""
-        self.hash = verdict.hash
-        self.hash_kind = verdict.hash_kind
-        self.ip_summed = verdict.ip_summed
 
 
 class Arrivals:
@@ -58,7 +42,6 @@ class Arrivals:
         "_dev",
         "_frame_bytes_max",
         "_ledger",
-        "_plain",
         "_refused",
         "_rings",
         "_steering",
@@ -81,8 +64,6 @@ class Arrivals:
         """Frames the MAC filter refused."""
         self.chunk_ns = FIRST_CHUNK_NS
         self._frame_bytes_max = FRAME_BYTES_MAX_STANDARD
-        self._plain: set[Headers] = set()
-        """Headers that have a lane here."""
         self._refused: list[tuple[Skb, DropReason]] = []
         self.trace: PacketTrace | None = None
         self._use_mtu()
@@ -166,10 +147,10 @@ class Arrivals:
             ring.has_odd_frames = True
             self._steering.apply_odd(skb, verdict)
         else:
-            if len(self._plain) >= PLAIN_LIMIT:
-                self._forget_lanes()
-            self._plain.add(hdr)
-            hdr.lane = Lane(self, ring.frames, verdict)
+            # The frames after this one find their lane at once.
+            verdict.arrivals = self
+            verdict.frames = ring.frames
+            hdr.lane = verdict
         ring.frames.append(skb)
 
     def settle_refused(self, until_ns: int) -> None:
@@ -205,7 +186,6 @@ class Arrivals:
     def steer_anew(self, rings: list[RxRing]) -> None:
         """Settings have changed: decide again on all frames that have not arrived. They go to `rings` from now on."""
         self._steering.forget()
-        self._forget_lanes()
         frames = self._withdraw(-1)
         self._rings = rings
         self._use_mtu()
@@ -226,11 +206,6 @@ class Arrivals:
         for skb in frames:
             self._steering.undo_odd(skb)
         return frames
-
-    def _forget_lanes(self) -> None:
-        for hdr in self._plain:
-            hdr.lane = None
-        self._plain.clear()
 
     def _use_mtu(self) -> None:
         if self._dev.mtu <= MTU_STANDARD_MAX:

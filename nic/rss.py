@@ -23,6 +23,7 @@ FLOW_TYPES: Final = ("tcp4", "udp4", "tcp6", "udp6")
 FIELD_LETTERS: Final = "sdfn"
 """ethtool's letters: source address, destination address, and the two halves of the ports."""
 
+PORTS_BYTES: Final = 4
 _MAX_INPUT_BYTES: Final = 36
 
 
@@ -129,6 +130,8 @@ class Rss:
             elif hdr.l4_protocol == IPPROTO_UDP:
                 fields = self.fields["udp4" if hdr.version == 4 else "udp6"]
                 kind = HASH_L4
+        if fields == "sdfn":  # the usual case at once: both ports lie side by side in the frame
+            return fields, hdr.saddr + hdr.daddr + hdr.template[hdr.l4_offset : hdr.l4_offset + PORTS_BYTES], kind
         data = b""
         if "s" in fields:
             data = hdr.saddr

@@ -32,6 +32,7 @@ from emu.skb import (
 )
 
 if TYPE_CHECKING:
+    from nic.arrivals import Arrivals
     from nic.rss import Rss
     from softirq.device import NetDevice
 
@@ -41,26 +42,46 @@ ALL_HOSTS_MACS: Final = frozenset((b"\x01\x00\x5e\x00\x00\x01", b"\x33\x33\x00\x
 SOLICITED_NODE_MAC: Final = b"\x33\x33\xff"
 """Followed by the last three bytes of a local IPv6 address."""
 
+_UNTOLD: Final = frozenset((IPPROTO_ROUTING, IPPROTO_DSTOPTS))
+"""Extension headers behind which the device does not look for a checksum."""
+
 VLAN_TAG_BYTES: Final = 4
 MACS_BYTES: Final = 12
 MEMO_LIMIT: Final = 1 << 16
 
 
 class Verdict:
-    """What is true of all frames with the same headers. `queue` is -1 for a frame that the MAC filter refuses."""
+    """What is true of all frames with the same headers, and where they go. `queue` is -1 for a frame that the MAC filter refuses."""
 
-    __slots__ = ("hash", "hash_kind", "ip_summed", "is_odd", "is_plain", "pkt_type", "queue", "stripped", "vlan_tci")
+    __slots__ = (
+        "arrivals",
+        "frames",
+        "hash",
+        "hash_kind",
+        "ip_summed",
+        "is_odd",
+        "is_plain",
+        "pkt_type",
+        "queue",
+        "stripped",
+        "vlan_tci",
+    )
 
-    def __init__(self) -> None:
-        self.queue = 0
+    arrivals: Arrivals
+    """Whose verdict it is, as machines may share headers: set with the lane of the headers."""
+    frames: list[Skb]
+    """The list of their ring: set with the lane."""
+
+    def __init__(self, pkt_type: int) -> None:
+        self.queue = -1
         self.hash = 0
         self.hash_kind = HASH_NONE
         self.ip_summed = CHECKSUM_NONE
-        self.pkt_type = PACKET_HOST
+        self.pkt_type = pkt_type
         self.stripped: Headers | None = None
         """Headers without the outer VLAN tag, when the NIC takes it off."""
         self.vlan_tci = -1
-        self.is_odd = False
+        self.is_odd = True
         """More is to be set on the skb than queue, hash and checksum state, or it is refused."""
         self.is_plain = False
         """Not odd, and with an L4 hash and a checksum that the device vouches for."""
@@ -81,6 +102,8 @@ class Steering:
 
     def forget(self) -> None:
         """A setting changed: decide anew."""
+        for hdr in self._verdicts:
+            hdr.lane = None
         self._verdicts.clear()
 
     def verdict(self, hdr: Headers) -> Verdict:
@@ -88,7 +111,7 @@ class Steering:
         verdict = self._verdicts.get(hdr)
         if verdict is None:
             if len(self._verdicts) >= MEMO_LIMIT:
-                self._verdicts.clear()
+                self.forget()
             verdict = self._verdicts[hdr] = self._decide(hdr)
         return verdict
 
@@ -114,27 +137,25 @@ class Steering:
             skb.len_bytes += VLAN_TAG_BYTES
 
     def _decide(self, hdr: Headers) -> Verdict:
-        verdict = Verdict()
-        pkt_type = packet_type(hdr, self.dev.address)
-        verdict.pkt_type = pkt_type
-        if not self._passes_filter(hdr, pkt_type):
-            verdict.queue = -1
-        else:
-            value, kind, verdict.queue = self.rss.classify(hdr)
-            if self.dev.rxhash and kind != HASH_NONE:
-                verdict.hash, verdict.hash_kind = value, kind
-            if self.dev.rx_checksum and hardware_vouches(hdr):
-                verdict.ip_summed = CHECKSUM_UNNECESSARY
-            if hdr.vlans and self.dev.rx_vlan_offload:
-                verdict.stripped, verdict.vlan_tci = strip_vlan(hdr)
-        verdict.is_odd = verdict.queue < 0 or pkt_type != PACKET_HOST or verdict.stripped is not None
-        verdict.is_plain = (
-            not verdict.is_odd and verdict.hash_kind == HASH_L4 and verdict.ip_summed == CHECKSUM_UNNECESSARY
-        )
+        dev = self.dev
+        pkt_type = packet_type(hdr, dev.address)
+        verdict = Verdict(pkt_type)
+        if pkt_type != PACKET_HOST and not self._passes_filter(hdr, pkt_type):
+            return verdict
+        value, kind, verdict.queue = self.rss.classify(hdr)
+        if kind != HASH_NONE and dev.rxhash:
+            verdict.hash, verdict.hash_kind = value, kind
+        if dev.rx_checksum and hardware_vouches(hdr):
+            verdict.ip_summed = CHECKSUM_UNNECESSARY
+        if hdr.vlans and dev.rx_vlan_offload:
+            verdict.stripped, verdict.vlan_tci = strip_vlan(hdr)
+        elif pkt_type == PACKET_HOST:
+            verdict.is_odd = False
+            verdict.is_plain = verdict.hash_kind == HASH_L4 and verdict.ip_summed == CHECKSUM_UNNECESSARY
         return verdict
 
     def _passes_filter(self, hdr: Headers, pkt_type: int) -> bool:
-        if self.dev.promiscuous or pkt_type in (PACKET_HOST, PACKET_BROADCAST):
+        if self.dev.promiscuous or pkt_type == PACKET_BROADCAST:
             return True
         if pkt_type == PACKET_OTHERHOST:
             return False
@@ -164,8 +185,7 @@ def hardware_vouches(hdr: Headers) -> bool:
         and not hdr.fragment
         and hdr.ip_problem is None
         and hdr.l4_csum_ok
-        and IPPROTO_ROUTING not in hdr.extension_headers
-        and IPPROTO_DSTOPTS not in hdr.extension_headers
+        and not (hdr.extension_headers and _UNTOLD.intersection(hdr.extension_headers))
     )
 
 
