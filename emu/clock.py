@@ -36,7 +36,8 @@ KIND_ACTOR: Final = 1
 KIND_SAMPLER: Final = 2
 KIND_USER: Final = 3
 KIND_END: Final = 4
-"""Order at equal times: decisions on posts, CPUs and devices, the sampler, a control write, the end of the run."""
+KIND_KEEPER: Final = 5
+"""Order at equal times: decisions on posts, CPUs and devices, the sampler, a control write, the end of the run, the pace's limit."""
 
 
 _post_key = itemgetter(0)
@@ -90,6 +91,12 @@ class Actor:
         raise NotImplementedError
 
 
+class _Keeper(Actor):
+    """Whose turn it is when nobody may have one. Its place in the order is the end of what the pace allows."""
+
+    kind = KIND_KEEPER
+
+
 class Pace(Protocol):
     """Holds virtual time back to wall time."""
 
@@ -111,22 +118,19 @@ class Clock:
     def __init__(self) -> None:
         self.now_ns = 0
         """Time of the turn that is granted."""
-        self.limit_ns = NEVER
-        """No turn after this time is granted before the pace allows it."""
         self.turns = 0
         """Turns that were handed from task to task."""
         self.decided = 0
         """Posts decided."""
-        self._heap: list[tuple[int, int, int, int, Actor]] = []
+        self._keeper = _Keeper("keeper", 0)
+        self._keeper.key_ns = NEVER
+        self._heap: list[tuple[int, int, int, int, Actor]] = [(NEVER, KIND_KEEPER, 0, 0, self._keeper)]
+        """Who waits for a turn, and the keeper at the pace's limit. The first is always valid: (time, kind, rank, version, actor)."""
         self._posts: list[tuple[int, Port, Any, Any]] = []
-        self._cursor = 0
-        self._sorted = True
-        """All posts are in their order."""
-        self._clear_ns = 0
-        """If they are: nobody waits for a turn and no decision is due before it. It may be too early, never too late."""
+        self._due_ns = NEVER
+        """When the next post is to be decided (its stamp + 1), NEVER if none; 0: the posts are not in their order yet."""
         self._beginning: Actor | None = None
         """Whose work is being begun in the task of somebody else."""
-        self._keeper: trio.lowlevel.Task | None = None
         self._members = 0
         self._expected = 0
         self._held_ns = -1
@@ -136,6 +140,19 @@ class Clock:
         self._places: set[tuple[int, int]] = set()
         self.late: list[LatePosts] = []
         """Posts of which it makes no difference when they are decided, as long as nobody looks."""
+
+    @property
+    def limit_ns(self) -> int:
+        """No turn after this time is granted, and nothing is decided, before the pace allows it."""
+        return self._keeper.key_ns
+
+    @limit_ns.setter
+    def limit_ns(self, limit_ns: int) -> None:
+        keeper = self._keeper
+        keeper.key_ns = limit_ns
+        keeper.version += 1
+        heapq.heappush(self._heap, (limit_ns, KIND_KEEPER, 0, keeper.version, keeper))
+        self._drop_stale()
 
     @property
     def reached_ns(self) -> int:
@@ -149,18 +166,18 @@ class Clock:
         now_ns = sender.local_now_ns
         sender.last_post_ns = now_ns
         self._posts.append((now_ns << RANK_BITS | sender.rank, port, sender, item))
-        self._sorted = False
+        self._due_ns = 0
 
     def post_batch(self, sender: Actor, posts: list[tuple[int, Port, Any]]) -> None:
         """Posts (stamp, port, item) that a loop gathered, in the order of their stamps, before it told the sender's clock of the time."""
         rank = sender.rank
         self._posts += [(stamp_ns << RANK_BITS | rank, port, sender, item) for stamp_ns, port, item in posts]
         sender.last_post_ns = posts[-1][0]
-        self._sorted = False
+        self._due_ns = 0
 
     def posts_waiting(self) -> list[tuple[int, Port, Any, Any]]:
         """Posts that are not decided yet: (stamp << RANK_BITS | rank, port, sender, item)."""
-        waiting = self._posts[self._cursor :]
+        waiting = list(self._posts)
         for late in self.late:
             waiting += late.posts_waiting()
         return waiting
@@ -173,71 +190,40 @@ class Clock:
     def post_keyed(self, posts: list[tuple[int, Port, Any, Any]]) -> None:
         """Enter posts that have waited elsewhere, in the form of `posts_waiting`."""
         self._posts += posts
-        self._sorted = False
-
-    def _next_post_ns(self) -> int:
-        """When the next post is to be decided (its stamp + 1), or NEVER."""
-        posts = self._posts
-        if not self._sorted:
-            if self._cursor:
-                del posts[: self._cursor]
-                self._cursor = 0
-            posts.sort(key=_post_key)
-            self._sorted = True
-            self._clear_ns = 0
-        if self._cursor == len(posts):
-            if posts:
-                posts.clear()
-                self._cursor = 0
-            return NEVER
-        return (posts[self._cursor][0] >> RANK_BITS) + 1
+        self._due_ns = 0
 
     def _decide(self, until_ns: int) -> None:
         """Decide every post that is due at or before `until_ns` and before the earliest waiting actor's turn.
 
         A decision may wake an actor and so bring the earliest turn forward: the bound is read again after each change.
         """
-        if self._next_post_ns() > until_ns:
-            return
         posts = self._posts
-        first = cursor = self._cursor
-        version = self._wakes
+        if not self._due_ns:
+            posts.sort(key=_post_key)
+            self._due_ns = NEVER
+        heap = self._heap
+        count = 0
         while True:
-            top = self._top_ns()
-            bound = until_ns if until_ns < top else top
-            end = bisect_left(posts, bound << RANK_BITS, cursor, key=_post_key)
-            if end == cursor:
-                break
-            for key, port, sender, item in posts[cursor:end]:
-                cursor += 1
+            first = heap[0]
+            bound = until_ns if until_ns < first[0] else first[0]
+            for key, port, sender, item in posts[count : bisect_left(posts, bound << RANK_BITS, count, key=_post_key)]:
+                count += 1
                 port.deliver(key >> RANK_BITS, sender, item)
-                if self._wakes != version:
-                    version = self._wakes
+                if heap[0] is not first:
                     break
-            assert self._sorted, "a decision may not post"
-        self.decided += cursor - first
-        self._cursor = cursor
-
-    _wakes = 0
+            else:
+                break
+        assert self._due_ns, "a decision may not post"
+        del posts[:count]
+        self.decided += count
+        self._due_ns = (posts[0][0] >> RANK_BITS) + 1 if posts else NEVER
 
     # ---------------------------------------------------------------- turns
 
-    def _top_ns(self) -> int:
-        """Time of the earliest turn somebody waits for, NEVER if none."""
-        heap = self._heap
-        while heap:
-            time_ns, _, _, version, actor = heap[0]
-            if version == actor.version:
-                return time_ns
-            heapq.heappop(heap)
-        return NEVER
-
     def _is_earliest(self, actor: Actor, time_ns: int) -> bool:
-        top = self._top_ns()
-        if time_ns != top:
-            return time_ns < top
-        _, kind, rank, _, _ = self._heap[0]
-        return (actor.kind, actor.rank) < (kind, rank)
+        """Whether a turn of `actor` at `time_ns` comes before those that others wait for."""
+        top_ns, kind, rank, _, _ = self._heap[0]
+        return time_ns < top_ns or (time_ns == top_ns and (actor.kind, actor.rank) < (kind, rank))
 
     def goes_on(self, actor: Actor) -> bool:
         """Whether `actor`, whose turn it is, keeps it at its local time: then it has synchronised, without having to wait.
@@ -247,26 +233,12 @@ class Clock:
         time_ns = actor.local_now_ns
         if actor.last_post_ns == time_ns:
             time_ns = actor.local_now_ns = time_ns + 1
-        if time_ns > self.limit_ns or (
-            not (self._sorted and time_ns < self._clear_ns) and not self._clears(actor, time_ns)
-        ):
+        if time_ns >= self._due_ns:
+            self._decide(time_ns)
+        if time_ns >= self._heap[0][0] and not self._is_earliest(actor, time_ns):
             return False
         self.now_ns = actor.synced_ns = time_ns
-        if actor.kind != KIND_ACTOR:
-            self.settle(time_ns)
         return True
-
-    def _clears(self, actor: Actor, time_ns: int) -> bool:
-        """Decide what is due; whether `actor` comes first at `time_ns` then."""
-        if self._beginning is actor:
-            return False  # in the task of somebody else: what it does from here on it does in its own
-        due = self._next_post_ns() if self._cursor < len(self._posts) else NEVER
-        if due <= time_ns:
-            self._decide(time_ns)
-            due = self._next_post_ns()
-        top = self._top_ns()
-        self._clear_ns = due if due < top else top
-        return time_ns < due and (time_ns < top or (time_ns == top and self._is_earliest(actor, time_ns)))
 
     def wake(self, actor: Actor, at_ns: int) -> None:
         """Bring an open actor's turn forward to `at_ns`. An actor that works, or is due sooner, is left alone."""
@@ -280,16 +252,21 @@ class Clock:
     def _enlist(self, actor: Actor, time_ns: int) -> None:
         actor.key_ns = time_ns
         actor.version += 1
-        self._wakes += 1
-        if time_ns < self._clear_ns:
-            self._clear_ns = time_ns
         if time_ns < NEVER:
             heapq.heappush(self._heap, (time_ns, actor.kind, actor.rank, actor.version, actor))
+
+    def _drop_stale(self) -> None:
+        """Make the first of the heap valid: take away those whose actor has entered itself anew since."""
+        heap = self._heap
+        while heap[0][3] != heap[0][4].version:
+            heapq.heappop(heap)
 
     async def synchronise(self, actor: Actor) -> None:
         """Return when `actor` is the earliest at its local time and all posts before it are decided. Suspends only if it is not."""
         if not self.goes_on(actor):
             await self.wait_turn(actor, actor.local_now_ns)
+        elif actor.kind != KIND_ACTOR:
+            self.settle(actor.synced_ns)
 
     async def wait_turn(self, actor: Actor, time_ns: int) -> None:
         """Suspend until it is the turn of `actor` at `time_ns`. The turn goes straight to the earliest, which may be the actor itself."""
@@ -310,19 +287,13 @@ class Clock:
         if actor.last_post_ns == actor.local_now_ns:
             actor.local_now_ns += 1
             until_ns = max(until_ns, actor.local_now_ns)
-        if (
-            until_ns < NEVER
-            and until_ns <= self.limit_ns
-            and self._cursor == len(self._posts)
-            and self._is_earliest(actor, until_ns)
-        ):
+        if until_ns < self._due_ns and until_ns < NEVER and self._is_earliest(actor, until_ns):
             self.now_ns = actor.synced_ns = actor.local_now_ns = until_ns
             if actor.kind != KIND_ACTOR:
                 self.settle(until_ns)
             return until_ns
         actor.is_open = True
         await self.wait_turn(actor, until_ns)
-        actor.is_open = False
         actor.local_now_ns = actor.synced_ns
         return actor.local_now_ns
 
@@ -346,11 +317,13 @@ class Clock:
             await then()
 
     def _begin(self, actor: Actor) -> None:
-        """Grant `actor` its turn in the task at hand, up to its next wait."""
+        """Grant `actor` its turn in the task at hand, up to its next wait.
+
+        Meanwhile it stays the first of the heap: so it does not go on at a later time, but waits there.
+        """
         assert actor.then is not None
-        self._grant(actor)
+        self.now_ns = actor.synced_ns = actor.local_now_ns = actor.key_ns
         actor.is_open = False
-        actor.local_now_ns = actor.synced_ns
         work = actor.then()
         actor.then = None
         self._beginning = actor
@@ -363,53 +336,50 @@ class Clock:
         else:
             actor.begun = work
         self._beginning = None
+        self._drop_stale()
 
-    def _choose(self) -> Actor | None:
-        """The actor whose turn is next, with everything before it decided; None if the keeper must act (pace, or nobody is left)."""
+    def _choose(self) -> Actor:
+        """The actor whose turn is next, with everything before it decided; the keeper if it must act (pace, or nobody is left)."""
+        heap = self._heap
         while True:
-            top = self._top_ns()
-            if top > self.limit_ns:
-                # Nothing after the limit may happen, decisions included.
-                if self._next_post_ns() <= self.limit_ns:
-                    self._decide(self.limit_ns)
-                    if self._top_ns() <= self.limit_ns:
-                        continue
-                return None
-            if self._cursor < len(self._posts) and self._next_post_ns() <= top:
-                self._decide(top)
-                continue
-            if top == NEVER:
-                return None
-            actor = self._heap[0][4]
-            if actor.kind == KIND_SAMPLER and self._only_samplers():
-                return None
+            if self._due_ns <= heap[0][0]:
+                self._decide(heap[0][0])
+            actor = heap[0][4]
             if actor.then is None or self._torn_down:
-                return actor
+                return self._keeper if actor.kind == KIND_SAMPLER and self._only_samplers() else actor
             self._begin(actor)
+
+    def _waiting(self) -> list[tuple[int, Actor]]:
+        """Who waits for a turn, and until when."""
+        return [
+            (time_ns, actor)
+            for time_ns, kind, _, version, actor in self._heap
+            if version == actor.version and kind != KIND_KEEPER
+        ]
 
     def _only_samplers(self) -> bool:
         """Nobody waits for a turn but those who look on: nothing is left to happen."""
-        return all(actor.kind == KIND_SAMPLER for _, _, _, version, actor in self._heap if version == actor.version)
+        return all(actor.kind == KIND_SAMPLER for _, actor in self._waiting())
 
     def _grant(self, actor: Actor) -> None:
-        heapq.heappop(self._heap)
-        actor.version += 1
+        """The turn of `actor`, the first of the heap, has come."""
+        heap = self._heap
+        heapq.heappop(heap)
+        if heap[0][3] != heap[0][4].version:
+            self._drop_stale()
         self.now_ns = actor.synced_ns = actor.key_ns
-        actor.key_ns = NEVER
+        actor.is_open = False
         if actor.kind != KIND_ACTOR:
             self.settle(self.now_ns)
 
-    def _resume(self, chosen: Actor | None) -> None:
+    def _resume(self, chosen: Actor) -> None:
         if self._torn_down:
             return  # who calls this is about to wait, and is cancelled there
         self.turns += 1
-        if chosen is None:
-            task, self._keeper = self._keeper, None
-        else:
+        if chosen is not self._keeper:
             self._grant(chosen)
-            task = chosen.task
-        assert task is not None, "the turn is due to the keeper, which does not wait"
-        trio.lowlevel.reschedule(task)
+        assert chosen.task is not None, f"the turn is due to {chosen.name}, which has no task"
+        trio.lowlevel.reschedule(chosen.task)
 
     def _abort(self, _: Any) -> trio.lowlevel.Abort:
         """Cancelled while waiting: the machine is being torn down, nobody will grant this turn."""
@@ -418,9 +388,11 @@ class Clock:
 
     def next_turn_ns(self) -> int:
         """When the next turn or decision is due, NEVER if nothing is left to happen."""
+        if not self._due_ns:
+            self._decide(-1)
         if self._only_samplers():
-            return self._next_post_ns()
-        return min(self._top_ns(), self._next_post_ns())
+            return self._due_ns
+        return min(self._due_ns, *(time_ns for time_ns, _ in self._waiting()))
 
     # ---------------------------------------------------------------- the run
 
@@ -434,11 +406,9 @@ class Clock:
         self._enlist(actor, first_ns)
         actor.task = trio.lowlevel.current_task()
         self._members += 1
-        if self._members == self._expected and self._keeper is not None and not self._torn_down:
-            keeper, self._keeper = self._keeper, None
-            trio.lowlevel.reschedule(keeper)
+        if self._members == self._expected and self._keeper.task is not None and not self._torn_down:
+            trio.lowlevel.reschedule(self._keeper.task)
         await trio.lowlevel.wait_task_rescheduled(self._abort)
-        actor.is_open = False
         actor.local_now_ns = actor.synced_ns
 
     def leave(self) -> None:
@@ -454,15 +424,15 @@ class Clock:
         self._expected = actors
         if pace is not None:
             self.limit_ns = pace.limit_ns
+        keeper = self._keeper
+        keeper.task = trio.lowlevel.current_task()
         while self._members < actors:
-            self._keeper = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort)
         while True:
             if pace is not None:
                 self.limit_ns = pace.limit_ns
             chosen = self._choose()
-            if chosen is not None:
-                self._keeper = trio.lowlevel.current_task()
+            if chosen is not keeper:
                 self._resume(chosen)
                 await trio.lowlevel.wait_task_rescheduled(self._abort)
             elif pace is not None and (self.next_turn_ns() < NEVER or not pace.ends_when_quiet):

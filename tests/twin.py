@@ -142,13 +142,13 @@ class TwinClock(Clock):
         is_late = self.running_on is sender or bool(self.posts_waiting())
         if is_late:
             self._posts.append(late)
-            self._sorted = False
+            self._due_ns = 0
         if self.running_on is not sender:
             await self.turn_at(sender, stamp_ns + 1, KIND_POST)
         if self.running_on is sender:
             if not is_late:
                 self._posts.append(late)
-                self._sorted = False
+                self._due_ns = 0
             return
         if is_late:
             # Others have posted ahead of time: the one order is that of the stamps and ranks.
