@@ -38,16 +38,15 @@ class SocketFront:
 
     __slots__ = ("gro", "poster", "rcv_ns", "straight")
 
-    def __init__(self) -> None:
-        self.gro = True
-        """Merged packets are taken whole: TCP always, UDP if UDP_GRO is set."""
-        self.poster: SinkLane | None = None
-        """The lane by which data for this sink is posted late."""
-        self.rcv_ns = 0
-        """Cost of the protocol's part of receiving one skb, charged to the softirq before the decision."""
-        self.straight = -1
-        """Sinks: the sequence number after all that was taken, not reduced to 32 bits, while nothing is out of order, finished or
-        closed; else -1."""
+    gro: bool
+    """Merged packets are taken whole: TCP always, UDP if UDP_GRO is set."""
+    poster: SinkLane | None
+    """The lane by which data for this sink is posted late."""
+    rcv_ns: int
+    """Cost of the protocol's part of receiving one skb, charged to the softirq before the decision."""
+    straight: int
+    """Sinks: the sequence number after all that was taken, not reduced to 32 bits, while nothing is out of order, finished or
+    closed; else -1."""
 
 
 class Socket(SocketFront):
@@ -72,12 +71,10 @@ class Socket(SocketFront):
         "closed",
         "epoll",
         "given_back",
-        "gives_back",
         "held_frames",
         "in_established",
         "incoming_cpu",
         "ledger",
-        "name",
         "net",
         "rcvbuf_bytes",
         "read_bytes",
@@ -92,17 +89,19 @@ class Socket(SocketFront):
         "stack",
     )
 
-    def __init__(self, stack: NetStack, name: str, rcvbuf_bytes: int) -> None:
-        super().__init__()
+    def __init__(self, stack: NetStack, rcvbuf_bytes: int) -> None:
         net = stack.net
+        self.gro = True
+        self.poster = None
+        self.rcv_ns = 0
+        self.straight = -1
         self.stack = stack
         self.net = net
         self.snmp = stack.snmp
         self.ledger = net.ledger
-        self.name = name
         self.rcvbuf_bytes = rcvbuf_bytes
         self.rmem_alloc_bytes = 0
-        self.sleepers: list[Process] = []
+        self.sleepers: tuple[Process, ...] = ()
         """Processes that block until there is something to read, the longest waiting first. Enter in the step that yields BLOCK."""
         self.epoll: Epoll | None = None
         self.rxhash = 0
@@ -117,10 +116,9 @@ class Socket(SocketFront):
         self.read_bytes = 0
         self.recv_ns = 0
         """Time that the last receive call takes: system call, copies, freeing, and what it takes to reach other CPUs' skbs."""
-        self.gives_back = False
-        """Skbs that another CPU allocated are handed back to it when they were read (T7)."""
-        self.given_back: dict[int, int] = {}
-        """Of the receive call in progress: CPU -> skbs for it."""
+        self.given_back: dict[int, int] | None = None
+        """Skbs that another CPU allocated are handed back to it when they were read (T7): CPU -> skbs for it, of the receive call in
+        progress. None where they are not."""
         self.closed = False
         self.in_established = False
         """sk_state is ESTABLISHED: RFS records readers of such sockets only (R14)."""
@@ -130,6 +128,11 @@ class Socket(SocketFront):
         self._latency_protocol = latencies.protocol.pending
         self._latency_socket = latencies.socket.pending
         self._latency_total = latencies.total.pending
+
+    @property
+    def name(self) -> str:
+        """Protocol and local port: "udp:7000"."""
+        raise NotImplementedError
 
     def deliver(self, stamp_ns: int, sender: Cpu, skb: Skb) -> None:
         """Decide the post of `skb` by the softirq of `sender` at `stamp_ns`."""
@@ -157,23 +160,21 @@ class Socket(SocketFront):
         """sk_data_ready: wake who sleeps here, on behalf of `cpu`'s softirq: one of them, or all where the waits are not exclusive."""
         sleepers = self.sleepers
         if sleepers:
-            if self.wakes_all:
-                self.sleepers = []
-                for sleeper in sleepers:
-                    cpu.try_to_wake_up(sleeper, stamp_ns, cpu)
-            else:
-                cpu.try_to_wake_up(sleepers.pop(0), stamp_ns, cpu)
+            woken = len(sleepers) if self.wakes_all else 1
+            self.sleepers = sleepers[woken:]
+            for sleeper in sleepers[:woken]:
+                cpu.try_to_wake_up(sleeper, stamp_ns, cpu)
         if self.epoll is not None:
             self.epoll.notify(self, stamp_ns, cpu)
 
     def sleep(self, process: Process) -> None:
         """Enter `process` among the sleepers; its body must yield BLOCK next."""
-        self.sleepers.append(process)
+        self.sleepers += (process,)
 
     def woken(self, process: Process) -> None:
         """Leave the sleepers, if nobody's data did it."""
         if process in self.sleepers:
-            self.sleepers.remove(process)
+            self.sleepers = tuple(sleeper for sleeper in self.sleepers if sleeper is not process)
 
     def record_flow(self, cpu: Cpu) -> None:
         """sock_rps_record_flow: remember that this flow's application runs on `cpu` (R14), data or no data (note 17)."""
@@ -191,7 +192,7 @@ class Socket(SocketFront):
         allocator = skb.alloc_cpu
         if allocator == reader.index:
             ns += costs.skb_free_ns
-        elif self.gives_back and self.net.settings.skb_defer_max:
+        elif self.given_back is not None and self.net.settings.skb_defer_max:
             ns += costs.skb_defer_ns
             self.given_back[allocator] = self.given_back.get(allocator, 0) + 1
         else:
@@ -203,9 +204,10 @@ class Socket(SocketFront):
     def give_back(self, reader: Cpu) -> None:
         """Post what the receive call in progress hands back (T7); its last step, before the time it takes is spent."""
         net = self.net
-        for allocator, count in sorted(self.given_back.items()):
-            net.clock.post(reader, net.softnet[allocator].defer_list, DeferredSkbs(count))
-        self.given_back.clear()
+        if self.given_back:
+            for allocator, count in sorted(self.given_back.items()):
+                net.clock.post(reader, net.softnet[allocator].defer_list, DeferredSkbs(count))
+            self.given_back.clear()
 
     def account_read(self, skb: Skb, now_ns: int) -> None:
         """`skb` has been read in full at `now_ns`."""

@@ -54,7 +54,7 @@ class TcpListener(Socket):
     )
 
     def __init__(self, stack: NetStack, local: Address, backlog: int) -> None:
-        super().__init__(stack, f"tcp-listen:{local[1]}", 0)
+        super().__init__(stack, 0)
         self.local = local
         self.backlog = backlog
         self.sink = False
@@ -67,6 +67,11 @@ class TcpListener(Socket):
         self.accept_queue: deque[TcpSocket] = deque()
         self.on_child: Callable[[TcpSocket], None] | None = None
         self.rcv_ns = stack.net.costs.tcp_rcv_ns
+
+    @property
+    def name(self) -> str:
+        """What it is, and its port."""
+        return f"tcp-listen:{self.local[1]}"
 
     def deliver(self, stamp_ns: int, sender: Cpu, skb: Skb) -> None:
         """A segment whose flow had no connection when it was looked up."""

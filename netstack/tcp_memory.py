@@ -7,7 +7,6 @@ Source: net/ipv4/tcp_input.c tcp_queue_rcv, tcp_data_queue_ofo, tcp_try_rmem_sch
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from emu.dropreason import DropReason
@@ -35,13 +34,13 @@ class TcpMemory(Socket):
         "tcp_rmem",
     )
 
-    def __init__(self, stack: NetStack, name: str, rcvbuf_bytes: int | None, rcv_nxt: int) -> None:
+    def __init__(self, stack: NetStack, rcvbuf_bytes: int | None, rcv_nxt: int) -> None:
         self.tcp_rmem = stack.settings.tcp_rmem
-        super().__init__(stack, name, self.tcp_rmem[1] if rcvbuf_bytes is None else rcvbuf_bytes)
+        super().__init__(stack, self.tcp_rmem[1] if rcvbuf_bytes is None else rcvbuf_bytes)
         self.rcv_nxt = rcv_nxt
         self.fin = False
         """The peer's FIN has been taken."""
-        self.queue: deque[Segment] = deque()
+        self.queue: list[Segment] = []
         self.ofo: list[Segment] = []
         """Out-of-order segments by sequence number."""
         self.ofo_frames = 0
@@ -189,10 +188,8 @@ class TcpMemory(Socket):
         if self.rmem_alloc_bytes <= self.rcvbuf_bytes:
             return True
         self._collapse_ofo()
-        receive = list(self.queue)
-        saved, collapsed = collapse(receive)
+        saved, collapsed = collapse(self.queue)
         if collapsed:
-            self.queue = deque(receive)
             self.uncharge(saved)
             ext.TCPRcvCollapsed += collapsed
         if self.rmem_alloc_bytes <= self.rcvbuf_bytes:

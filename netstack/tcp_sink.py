@@ -62,17 +62,18 @@ class TcpSink(TcpSocket):
 
     def take(self, stamp_ns: int, sender: Cpu, skb: Skb) -> None:
         """Take the next data in order at once; anything else goes the ordinary way."""
-        self._catch_up()
+        if self.straight > SEQ_MASK:
+            self._catch_up()
         seq = skb.seq
         if seq == self.straight and (skb.hdr.tcp_flags | skb.tcp_flags_merged) & PREDICTED_FLAGS == TCP_ACK:
             size = skb.payload_bytes
             if size:
                 self.straight = seq + size
-                self._catch_up()
                 self.ledger.read_frames += skb.frames
                 self._latency_protocol.append(stamp_ns - skb.stage_ns)
                 self._latency_total.append(stamp_ns - skb.arrived_ns)
                 return
+        self._catch_up()
         self.copied_seq = self.rcv_nxt
         self.right_edge = (self.rcv_nxt + self._window_bytes) & SEQ_MASK
         super().deliver(stamp_ns, sender, skb)

@@ -62,15 +62,16 @@ class TcpSocket(TcpMemory):
         rcvbuf_bytes: int | None = None,
         rcv_nxt: int = -1,
     ) -> None:
-        super().__init__(stack, f"tcp:{flow[4]}", rcvbuf_bytes, rcv_nxt)
+        super().__init__(stack, rcvbuf_bytes, rcv_nxt)
         self.in_established = True
         if self.has_reader:
-            self.gives_back = stack.net.defers_frees = True
+            self.given_back = {}
+            stack.net.defers_frees = True
         self.flow = flow
         self.copied_seq = rcv_nxt
         self.owner: Process | None = None
         """Process inside a system call on this socket: packets go to the backlog (T1)."""
-        self._backlog: list[Segment] = []
+        self._backlog: list[Segment] | None = None
         self._backlog_bytes = 0
         self.backlog_frames = 0
         self._window_bytes = self.limit_bytes >> 1
@@ -84,6 +85,11 @@ class TcpSocket(TcpMemory):
         self.resyncs = 0
         """Gaps skipped that way."""
         self.rcv_ns = stack.net.costs.tcp_rcv_ns
+
+    @property
+    def name(self) -> str:
+        """Protocol and local port."""
+        return f"tcp:{self.flow[4]}"
 
     # ---------------------------------------------------------------- softirq side
 
@@ -146,6 +152,8 @@ class TcpSocket(TcpMemory):
     def _add_backlog(self, segment: Segment) -> None:
         """tcp_add_backlog: coalesce with the tail, or append unless the limit is passed (T1)."""
         backlog = self._backlog
+        if backlog is None:
+            backlog = self._backlog = []
         ext = self.snmp.TcpExt
         if backlog and _alike(backlog[-1], segment):
             added = backlog[-1].try_coalesce(segment)
@@ -353,7 +361,7 @@ class TcpSocket(TcpMemory):
                 self.net.trace.read(self, cpu, segment.skbs[first:at], now_ns)
             self._next_read = at
             if whole:
-                queue.popleft()
+                del queue[0]
                 self._next_read = 0
                 self.uncharge(segment.truesize_bytes)
         self.read_bytes += taken
@@ -376,7 +384,7 @@ class TcpSocket(TcpMemory):
         now_ns = cpu.local_now_ns
         backlog = self._backlog
         if backlog:
-            self._backlog = []
+            self._backlog = None
             for segment in backlog:
                 self.backlog_frames -= segment.frames
                 if self.closed:
@@ -425,9 +433,9 @@ class TcpSocket(TcpMemory):
                 self.ledger.drop(skb, DropReason.TCP_CLOSE)
             self._next_read = 0
         self.queue.clear()
-        for segment in self._backlog:
+        for segment in self._backlog or ():
             self.drop(segment, DropReason.TCP_CLOSE)
-        self._backlog = []
+        self._backlog = None
         self._backlog_bytes = self.backlog_frames = self.held_frames = 0
         self.forget()
 

@@ -40,14 +40,15 @@ class UdpSocket(Socket):
         rcvbuf_bytes: int,
         peer: tuple[bytes, int] | None = None,
     ) -> None:
-        super().__init__(stack, f"udp:{local[1]}", rcvbuf_bytes)
+        super().__init__(stack, rcvbuf_bytes)
         self.local = local
         self.peer = peer
         self.v6only = False
         self.gro = False
         self.in_established = peer is not None
         if self.has_reader and stack.net.rules.udp_readers_defer:
-            self.gives_back = stack.net.defers_frees = True
+            self.given_back = {}
+            stack.net.defers_frees = True
         self.queue: deque[Skb] = deque()
         """sk_receive_queue behind the reader's private queue, which is the first `_reader_len` of these."""
         self.softirq_cpus: deque[Cpu] = deque()
@@ -55,6 +56,11 @@ class UdpSocket(Socket):
         self.refused_ns = -QUIET_NS - 1
         self._forward_deficit = 0
         self.rcv_ns = stack.net.costs.udp_rcv_ns
+
+    @property
+    def name(self) -> str:
+        """Protocol and local port."""
+        return f"udp:{self.local[1]}"
 
     def deliver(self, stamp_ns: int, sender: Cpu, skb: Skb) -> None:
         """__udp_enqueue_schedule_skb: take `skb`, or drop it because the buffer is full (U3)."""
