@@ -32,7 +32,8 @@ class IpInput(InetInput):
     def __init__(self, stack: NetStack) -> None:
         snmp = stack.snmp
         super().__init__(stack, ETH_P_IP, stack.net.costs.ip_rcv_ns, snmp.Ip, snmp.IpExt)
-        self._snmp = snmp
+        self._ip = snmp.Ip
+        self._ip_ext = snmp.IpExt
 
     def ip_rcv(self, sd: SoftnetData, skb: Skb) -> None:
         """One packet from the demux: a list of one."""
@@ -49,8 +50,7 @@ class IpInput(InetInput):
             skb.dev.statistics.rx_otherhost_dropped += 1
             self._drop(sd, skb, DropReason.OTHERHOST)
             return
-        snmp = self._snmp
-        ip, ext = snmp.Ip, snmp.IpExt
+        ip, ext = self._ip, self._ip_ext
         ip.InReceives += 1
         ext.InOctets += skb.len_bytes
         problem = hdr.ip_problem
@@ -127,11 +127,11 @@ class IpInput(InetInput):
             sock = None
         else:
             sd.cpu.local_now_ns += self._other_rcv_ns
-            self._snmp.Ip.InUnknownProtos += 1
+            self._ip.InUnknownProtos += 1
             stack.answers.icmp_send(sd, skb, ICMP_DEST_UNREACH, ICMP_PROT_UNREACH, route)
             self._drop(sd, skb, DropReason.IP_NOPROTO)
             return
-        self._snmp.Ip.InDelivers += 1
+        self._ip.InDelivers += 1
         if (
             sock is not None
             and route == LOCAL

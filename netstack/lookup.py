@@ -68,6 +68,8 @@ class SocketTables:
         self.finished: dict[Flow, None] = {}
         """Connections that ended by FIN: their last ACKs are no new flows (what TIME_WAIT and LAST_ACK take in the kernel)."""
         self.listeners: dict[Address, list[TcpListener]] = {}
+        self._listening: dict[Address, list[TcpListener]] = {}
+        """Where a packet to an address and port was found to belong, wildcards and all: emptied when a listener comes or goes."""
         self.udp_bound: dict[Address, list[UdpSocket]] = {}
         self.udp_connected: dict[Flow, UdpSocket] = {}
         self.fast: dict[Headers, Socket] = {}
@@ -97,10 +99,12 @@ class SocketTables:
 
     def add_listener(self, local: Address, sock: TcpListener) -> None:
         """Enter a listener. Raises ConfigError if the port is taken and not shared by all (SO_REUSEPORT)."""
+        self._listening.clear()
         self._bind(self.listeners, local, sock, "TCP")
 
     def remove_listener(self, local: Address, sock: TcpListener) -> None:
         """Take a listener out; its connections stay."""
+        self._listening.clear()
         self._unbind(self.listeners, local, sock)
 
     def add_udp(self, local: Address, peer: Address | None, sock: UdpSocket) -> None:
@@ -133,8 +137,12 @@ class SocketTables:
         if len(table) >= FAST_LIMIT:
             self.flush()
         table[hdr] = sock
-        plain = table is self.fast and hdr.tcp_flags & PREDICTED_FLAGS == TCP_ACK and hdr.ethertype == hdr.protocol
-        if plain and sock.takes_late:
+        if (
+            sock.takes_late
+            and table is self.fast
+            and hdr.tcp_flags & PREDICTED_FLAGS == TCP_ACK
+            and hdr.ethertype == hdr.protocol
+        ):
             hdr.sink = sock
         if sock.in_segs:
             sock.cached.append(hdr)
@@ -186,13 +194,16 @@ class SocketTables:
         sock = self.established.get(hdr.flow)
         if sock is not None:
             return sock
-        listeners = self.listeners
-        if not listeners:
-            return None
-        group = listeners.get((hdr.daddr, hdr.dport))
+        local = (hdr.daddr, hdr.dport)
+        group = self._listening.get(local)
         if group is None:
-            group = self._wildcard(listeners, hdr)
-        return None if group is None else self._choose(group, hdr, cpu)
+            group = self.listeners.get(local) or self._wildcard(self.listeners, hdr)
+            if group is None:
+                return None
+            if len(self._listening) >= FAST_LIMIT:
+                self._listening.clear()
+            self._listening[local] = group
+        return group[0] if len(group) == 1 else self._choose(group, hdr, cpu)
 
     def udp(self, hdr: Headers, cpu: int) -> UdpSocket | None:
         """The UDP socket of a datagram received on `cpu`."""

@@ -26,6 +26,8 @@ UNREACHABLE: Final = 4
 
 LIMITED_BROADCAST: Final = b"\xff\xff\xff\xff"
 ALL_HOSTS: Final = b"\xe0\x00\x00\x01"
+UNICAST_FIRST: Final = frozenset(range(1, 224)) - {127}
+"""First bytes of unicast addresses that may come in from the wire."""
 LOOPBACK6: Final = bytes(15) + b"\x01"
 
 
@@ -51,14 +53,15 @@ class Routes:
         """Where an IPv4 packet that came in from the wire goes."""
         saddr, daddr = hdr.saddr, hdr.daddr
         source, first = saddr[0], daddr[0]
-        if (source >= 224 and source < 240) or saddr == LIMITED_BROADCAST or source == 127:
-            return MARTIAN
-        if 224 <= first < 240:
-            return MULTICAST if daddr == ALL_HOSTS or self._listed(daddr) else MARTIAN
-        if daddr == LIMITED_BROADCAST or (saddr == ANY4 and daddr == ANY4):
-            return BROADCAST
-        if source == 0 or first in (0, 127):
-            return MARTIAN
+        if source not in UNICAST_FIRST or first not in UNICAST_FIRST:
+            if 224 <= source < 240 or saddr == LIMITED_BROADCAST or source == 127:
+                return MARTIAN
+            if 224 <= first < 240:
+                return MULTICAST if daddr == ALL_HOSTS or self._listed(daddr) else MARTIAN
+            if daddr == LIMITED_BROADCAST or (saddr == ANY4 and daddr == ANY4):
+                return BROADCAST
+            if source == 0 or first in (0, 127):
+                return MARTIAN
         if self.is_local(daddr):
             return MARTIAN if self._listed(saddr) else LOCAL
         if any(daddr in dev.broadcast_addresses for dev in self._net.devices.values()):

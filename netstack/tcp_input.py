@@ -27,6 +27,7 @@ class TcpInput:
         self._stack = stack
         self._net = stack.net
         self._costs = stack.net.costs
+        self._tcp = stack.snmp.Tcp
 
     def tcp_rcv(self, sd: SoftnetData, skb: Skb) -> Socket | None:
         """One segment, merged or not. Returns its connection, or the listener that makes one, if all packets with these headers go the
@@ -38,11 +39,10 @@ class TcpInput:
         if skb.pkt_type != PACKET_HOST:
             self._drop(sd, skb, DropReason.NOT_SPECIFIED)
             return None
-        tcp = self._stack.snmp.Tcp
+        tcp = self._tcp
         tcp.InSegs += 1
-        doff = hdr.tcp_doff_bytes
         if not hdr.l4_header_whole:
-            if hdr.l4_header_bytes and doff < 20:
+            if hdr.l4_header_bytes and hdr.tcp_doff_bytes < 20:
                 tcp.InErrs += 1
                 self._drop(sd, skb, DropReason.PKT_TOO_SMALL)
                 return None
@@ -53,14 +53,13 @@ class TcpInput:
                 return None
             self._drop(sd, skb, DropReason.NOT_SPECIFIED)
             return None
-        wrong = checksum_wrong(skb)
-        summed_ns = checksum_ns(costs.csum_ps, skb, skb.payload_bytes + doff)
-        cpu.local_now_ns += summed_ns
-        if wrong:
-            tcp.InCsumErrors += 1
-            tcp.InErrs += 1
-            self._drop(sd, skb, DropReason.TCP_CSUM)
-            return None
+        if not (skb.ip_summed and hdr.l4_csum_ok):
+            cpu.local_now_ns += checksum_ns(costs.csum_ps, skb, skb.payload_bytes + hdr.tcp_doff_bytes)
+            if checksum_wrong(skb):
+                tcp.InCsumErrors += 1
+                tcp.InErrs += 1
+                self._drop(sd, skb, DropReason.TCP_CSUM)
+                return None
         sock = self._stack.tables.tcp(hdr, cpu.index)
         if sock is None:
             if not hdr.tcp_flags & TCP_RST:

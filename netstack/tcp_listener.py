@@ -93,7 +93,7 @@ class TcpListener(Socket):
                 self._syn_again(stamp_ns, skb)
             else:
                 self._conn_request(skb, flags)
-        elif flow in self.requests and flags & TCP_ACK and not flags & TCP_SYN:
+        elif flags & (TCP_ACK | TCP_SYN) == TCP_ACK and flow in self.requests:
             self._third_packet(stamp_ns, sender, skb)
         elif flow in self.stack.tables.finished and not flags & TCP_SYN and not skb.payload_bytes:
             ledger.consume(skb)

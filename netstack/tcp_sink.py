@@ -69,6 +69,7 @@ class TcpSink(TcpSocket):
             size = skb.payload_bytes
             if size:
                 self.straight = seq + size
+                self._catch_up()
                 self.ledger.read_frames += skb.frames
                 self._latency_protocol.append(stamp_ns - skb.stage_ns)
                 self._latency_total.append(stamp_ns - skb.arrived_ns)
