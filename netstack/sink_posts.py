@@ -34,7 +34,19 @@ SETTLE_POSTS: Final = 256
 class SinkLane:
     """Late posts of one CPU to sinks of one protocol, side by side, in the order of their stamps."""
 
-    __slots__ = ("_count", "_counted", "_mine", "_posts", "cpu", "rcv_ns", "sinks", "skbs", "stages", "stamps")
+    __slots__ = (
+        "_count",
+        "_counted",
+        "_list_waits",
+        "_mine",
+        "_posts",
+        "cpu",
+        "rcv_ns",
+        "sinks",
+        "skbs",
+        "stamps",
+        "waits",
+    )
 
     def __init__(self, posts: SinkPosts, cpu: Cpu, rcv_ns: int, count: Callable[[Straight], None]) -> None:
         self._posts = posts
@@ -44,10 +56,12 @@ class SinkLane:
         self.cpu = cpu
         self.rcv_ns = rcv_ns
         """What the protocol's headers cost."""
+        self._list_waits: dict[int, list[int]] = {}
+        """Length of a list -> waits of its skbs."""
         self._mine = {self}
         self.stamps: list[int] = []
-        self.stages: list[int] = []
-        """When each skb's present stage began."""
+        self.waits: list[int] = []
+        """How long each skb was on its way from the demux then."""
         self.sinks: list[TcpSink] = []
         self.skbs: list[Skb] = []
 
@@ -58,7 +72,7 @@ class SinkLane:
 
     def add(self, sink: TcpSink, skb: Skb, stamp_ns: int) -> None:
         """Post one packet, whose stage has begun."""
-        self.stages.append(skb.stage_ns)
+        self.waits.append(stamp_ns - skb.stage_ns)
         self.stamps.append(stamp_ns)
         self.sinks.append(sink)
         self.skbs.append(skb)
@@ -66,12 +80,15 @@ class SinkLane:
 
     def add_list(self, sinks: list[TcpSink], skbs: list[Skb], now_ns: int) -> int:
         """Post a list that comes at `now_ns`: the headers of all are paid first, then each in its turn. Returns when it is through."""
-        count = len(skbs)
         sink_ns = sinks[0].rcv_ns
-        first_ns = now_ns + self.rcv_ns * count + sink_ns
-        through_ns = first_ns + sink_ns * (count - 1)
-        self.stages += repeat(now_ns, count)
-        self.stamps += range(first_ns, through_ns + 1, sink_ns)
+        waits = self._list_waits.get(len(skbs))
+        if waits is None:
+            headers_ns = self.rcv_ns * len(skbs)
+            waits = [headers_ns + sink_ns * place for place in range(1, len(skbs) + 1)]
+            self._list_waits[len(skbs)] = waits
+        through_ns = now_ns + waits[-1]
+        self.waits += waits
+        self.stamps += range(now_ns + waits[0], through_ns + 1, sink_ns)
         self.sinks += sinks
         self.skbs += skbs
         self.cpu.last_post_ns = through_ns
@@ -82,7 +99,7 @@ class SinkLane:
         sink_ns = sinks[0].rcv_ns
         step_ns = lead_ns + self.rcv_ns + sink_ns
         through_ns = now_ns + step_ns * len(skbs)
-        self.stages += range(now_ns + lead_ns, through_ns + lead_ns, step_ns)
+        self.waits += repeat(step_ns - lead_ns, len(skbs))
         self.stamps += range(now_ns + step_ns, through_ns + 1, step_ns)
         self.sinks += sinks
         self.skbs += skbs
@@ -112,13 +129,13 @@ class SinkLane:
         self._counted = len(self.skbs)
 
     def take(self, until_ns: int) -> tuple[list[int], list[int], list[TcpSink], list[Skb]]:
-        """Take out what was posted before `until_ns`, all of it counted: stamps, beginnings of stages, sinks and skbs."""
-        stamps, stages, sinks, skbs = self.stamps, self.stages, self.sinks, self.skbs
+        """Take out what was posted before `until_ns`, all of it counted: stamps, waits, sinks and skbs."""
+        stamps, waits, sinks, skbs = self.stamps, self.waits, self.sinks, self.skbs
         end = len(stamps) if stamps[-1] < until_ns else bisect_left(stamps, until_ns)
         self._counted -= end
-        self.stamps, self.stages, self.sinks, self.skbs = stamps[end:], stages[end:], sinks[end:], skbs[end:]
-        del stamps[end:], stages[end:], sinks[end:], skbs[end:]
-        return stamps, stages, sinks, skbs
+        self.stamps, self.waits, self.sinks, self.skbs = stamps[end:], waits[end:], sinks[end:], skbs[end:]
+        del stamps[end:], waits[end:], sinks[end:], skbs[end:]
+        return stamps, waits, sinks, skbs
 
     def settle_many(self) -> None:
         """Decide what may be decided, once there is enough of it."""
@@ -151,10 +168,8 @@ class SinkPosts:
                 if lane.stamps[0] < end_ns:
                     self._decide(lane.cpu, *lane.take(end_ns))
 
-    def _decide(self, cpu: Cpu, stamps: list[int], stages: list[int], sinks: list[TcpSink], skbs: list[Skb]) -> None:
+    def _decide(self, cpu: Cpu, stamps: list[int], waits: list[int], sinks: list[TcpSink], skbs: list[Skb]) -> None:
         frames = 0
-        waits = list(map(sub, stamps, stages))
-        totals = list(map(sub, stamps, [skb.arrived_ns for skb in skbs]))
         odd: list[int] = []
         for sink, skb in zip(sinks, skbs, strict=True):
             seq = skb.seq
@@ -164,13 +179,13 @@ class SinkPosts:
             else:
                 at = skbs.index(skb)
                 odd.append(at)
-                skb.stage_ns = stages[at]
+                skb.stage_ns = stamps[at] - waits[at]
                 sink.take(stamps[at], cpu, skb)
         for at in reversed(odd):
-            del waits[at], totals[at]
+            del stamps[at], waits[at], skbs[at]
         self._ledger.read_frames += frames
         self._protocol += waits
-        self._total += totals
+        self._total += map(sub, stamps, [skb.arrived_ns for skb in skbs])
 
     def posts_waiting(self) -> list[tuple[int, Port, Any, Any]]:
         """Posts that are not decided yet, as `Clock.posts_waiting`."""
@@ -186,7 +201,7 @@ class SinkPosts:
         for lane in self.lanes:
             if lane.stamps:
                 lane.count_up()
-                _, stages, _, skbs = lane.take(NEVER)
-                for skb, stage_ns in zip(skbs, stages, strict=True):
-                    skb.stage_ns = stage_ns
+                stamps, waits, _, skbs = lane.take(NEVER)
+                for skb, stamp_ns, wait_ns in zip(skbs, stamps, waits, strict=True):
+                    skb.stage_ns = stamp_ns - wait_ns
         self.clock.post_keyed(waiting)
