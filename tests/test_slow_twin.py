@@ -333,7 +333,9 @@ def test_the_slow_twin_counts_and_measures_the_same(name: str) -> None:
 @settings(FEW, max_examples=12)
 @given(scenario_texts(max_packets=200))
 def test_the_slow_twin_agrees_on_random_scenarios(text: str) -> None:
-    assert outcome(text, Machine, None) == outcome(text, TwinMachine, None)
+    fast = outcome(text, Machine, None)
+    assert fast == outcome(text, TwinMachine, None)
+    assert document(play(text, 7, Machine)) == fast[0]
 
 
 @settings(FEW, max_examples=12)
@@ -344,7 +346,9 @@ def test_the_slow_twin_agrees_on_random_scenarios(text: str) -> None:
 def test_the_slow_twin_agrees_while_cpus_come_and_go(text: str, changes: list[tuple[int, int, int]]) -> None:
     cpus = make(text).machine.cpus
     writes = [(at_ns, CPU.format(cpu % len(cpus)), str(online)) for at_ns, cpu, online in changes]
-    assert outcome(text, Machine, writes) == outcome(text, TwinMachine, writes)
+    fast = outcome(text, Machine, writes)
+    assert fast == outcome(text, TwinMachine, writes)
+    assert document(play(text, 7, Machine, writes=writes)) == fast[0]
 
 
 @pytest.mark.parametrize("name", HOTPLUG)
