@@ -167,40 +167,39 @@ class Cpu(Actor):
         """Where the machine notes what happens; None for a CPU by itself."""
         self.bursts_cut = 0
         """Softirq bursts that ended on one of the limits of S3, whereupon ksoftirqd was woken."""
-        self._unsuspended = 0
 
     # ---------------------------------------------------------------- time
 
     def goes_on(self) -> bool:
-        """Whether there is nothing to await: `interruptible` would neither wait, nor pay, nor take an interrupt. Then it is done."""
+        """Whether there is nothing to await: `interruptible` would neither wait, nor pay, nor take an interrupt. Then it is done.
+
+        Ask this before each `synchronise` and `interruptible` that comes often: it saves a wait that has nothing to wait for.
+        """
         if (
-            self._unsuspended < CHECKPOINT_TURNS
-            and self.clock.goes_on(self)
-            and not self.owed_ns
+            # It may have done so at this very time, and not posted since.
+            (self.local_now_ns == self.synced_ns != self.last_post_ns or self.clock.goes_on(self))
             and self.mailbox.first_ns > self.synced_ns
+            and not self.owed_ns
+            and self.unsuspended < CHECKPOINT_TURNS
         ):
-            self._unsuspended += 1
+            self.unsuspended += 1
             return True
         return False
 
     async def synchronise(self) -> None:
-        """Go on as the earliest actor, everything before decided and paid; a real checkpoint every CHECKPOINT_TURNS calls."""
-        clock = self.clock
+        """Wait until it is the earliest, everything before decided and paid; a real checkpoint every CHECKPOINT_TURNS calls."""
         while True:
-            if not clock.goes_on(self):
-                turns = clock.turns
-                await clock.wait_turn(self, self.local_now_ns)
-                if clock.turns != turns:
-                    self._unsuspended = 0
-            elif self._unsuspended < CHECKPOINT_TURNS:
-                self._unsuspended += 1
-            else:
-                self._unsuspended = 0
-                await trio.lowlevel.checkpoint()
+            if self.last_post_ns == self.local_now_ns:
+                self.local_now_ns += 1
+            await self.clock.wait_turn(self, self.local_now_ns)
             if not self.owed_ns:
-                return
+                break
             self.local_now_ns += self.owed_ns
             self.owed_ns = 0
+        if self.unsuspended >= CHECKPOINT_TURNS:
+            self.unsuspended = 0
+            await trio.lowlevel.checkpoint()
+        self.unsuspended += 1
 
     async def interruptible(self) -> None:
         """Synchronise, and take every hard interrupt that has arrived by then."""
@@ -228,13 +227,11 @@ class Cpu(Actor):
         arrival = self.mailbox.next_ns()
         if arrival < until_ns:
             until_ns = max(arrival, self.local_now_ns)
-        turns = self.clock.turns
         await self.clock.wait_open(self, until_ns)
-        if self.clock.turns == turns:
-            self._unsuspended += 1
-            if self._unsuspended >= CHECKPOINT_TURNS:
-                self._unsuspended = 0
-                await trio.lowlevel.checkpoint()
+        if self.unsuspended >= CHECKPOINT_TURNS:
+            self.unsuspended = 0
+            await trio.lowlevel.checkpoint()
+        self.unsuspended += 1
 
     def offline_ns_at(self, now_ns: int) -> int:
         """Nanoseconds up to `now_ns` in which it was offline; its accounts have them as idle."""
@@ -273,11 +270,8 @@ class Cpu(Actor):
 
     async def handle_softirqs(self) -> None:
         """Rounds of pending softirqs until none is pending or a limit of S3 is met; then ksoftirqd is woken."""
-        jiffies = self.jiffies
-        end = jiffies.at(self.local_now_ns) + jiffies.max_softirq_time
-        account = self.accounts.switch(
-            KSOFTIRQD if self.runqueue.current is self.ksoftirqd else SOFTIRQ, self.local_now_ns
-        )
+        began_ns = self.local_now_ns
+        account = self.accounts.switch(KSOFTIRQD if self.runqueue.current is self.ksoftirqd else SOFTIRQ, began_ns)
         self.in_softirq = True
         restart = MAX_SOFTIRQ_RESTART
         while True:
@@ -296,7 +290,8 @@ class Cpu(Actor):
             if not self.softirq_pending:
                 break
             restart -= 1
-            if not (jiffies.at(self.local_now_ns) < end and not self.need_resched and restart):
+            end_ns = self.jiffies.deadline_ns(began_ns, self.jiffies.max_softirq_time)
+            if not (self.local_now_ns < end_ns and not self.need_resched and restart):
                 self.bursts_cut += 1
                 if self.need_resched:
                     why = "a process should run"
@@ -468,12 +463,12 @@ class Cpu(Actor):
                 self.switches_to_idle += 1
             self.accounts.switch(IDLE, self.local_now_ns)
             arrival = self.mailbox.next_ns()
-            await self.clock.wait_open_then(self, max(arrival, self.local_now_ns), self._leave_idle)
+            until_ns = arrival if arrival > self.local_now_ns else self.local_now_ns
+            await self.clock.wait_open_then(self, until_ns, self._leave_idle)
 
     async def _leave_idle(self) -> None:
-        if self.mailbox.next_ns() <= self.local_now_ns:  # else a timer that was withdrawn meanwhile: it woke nobody
-            # Handlers act as of the wake-up, when this CPU was the earliest: while it leaves idle others may take its vectors away.
-            self._take_interrupts()
+        # Handlers act as of the wake-up, when this CPU was the earliest: while it leaves idle others may take its vectors away.
+        if self._take_interrupts():  # else a timer that was withdrawn meanwhile: it woke nobody
             self.local_now_ns += self.costs.idle_exit_ns
             if self.softirq_runnable() and self.online and self.last_post_ns < self.synced_ns:
                 await self.handle_softirqs()

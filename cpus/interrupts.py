@@ -40,7 +40,7 @@ class Mailbox:
         self._heap: list[tuple[int, int, int, int, Interrupt]] = []
         self._sent = 0
         self.first_ns = NEVER
-        """None arrives before it."""
+        """When the first one arrives, which may be withdrawn: none arrives before it."""
 
     def put(self, at_ns: int, sender_rank: int, interrupt: Interrupt) -> None:
         """Send `interrupt`, to arrive at `at_ns`."""
@@ -59,9 +59,13 @@ class Mailbox:
 
     def take(self, now_ns: int) -> Interrupt | None:
         """The earliest that has arrived by `now_ns`, or None."""
-        if self.first_ns > now_ns or self.next_ns() > now_ns:
-            return None
-        return heapq.heappop(self._heap)[4]
+        heap = self._heap
+        while self.first_ns <= now_ns:
+            interrupt = heapq.heappop(heap)[4]
+            self.first_ns = heap[0][0] if heap else NEVER
+            if not interrupt.withdrawn:
+                return interrupt
+        return None
 
     def has_only_timers(self) -> bool:
         """Nothing but the CPU's own timers is on its way."""

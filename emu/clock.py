@@ -85,6 +85,8 @@ class Actor:
         self.begun: Coroutine[Any, Any, None] | None = None
         """That, once begun, until its own task takes it up."""
         self.task: trio.lowlevel.Task | None = None
+        self.unsuspended = 0
+        """For its own use: the clock sets it to 0 when it resumes the actor's task."""
 
     async def run(self) -> None:
         """The actor's task: `Clock.enter` first, then turn by turn."""
@@ -235,10 +237,11 @@ class Clock:
             time_ns = actor.local_now_ns = time_ns + 1
         if time_ns >= self._due_ns:
             self._decide(time_ns)
-        if time_ns >= self._heap[0][0] and not self._is_earliest(actor, time_ns):
-            return False
-        self.now_ns = actor.synced_ns = time_ns
-        return True
+        top_ns = self._heap[0][0]
+        if time_ns < top_ns or (time_ns == top_ns and self._is_earliest(actor, time_ns)):
+            self.now_ns = actor.synced_ns = time_ns
+            return True
+        return False
 
     def wake(self, actor: Actor, at_ns: int) -> None:
         """Bring an open actor's turn forward to `at_ns`. An actor that works, or is due sooner, is left alone."""
@@ -276,7 +279,6 @@ class Clock:
             return
         chosen = self._choose()
         if chosen is actor:
-            self._grant(actor)
             return
         self._resume(chosen)
         await trio.lowlevel.wait_task_rescheduled(self._abort)
@@ -339,15 +341,30 @@ class Clock:
         self._drop_stale()
 
     def _choose(self) -> Actor:
-        """The actor whose turn is next, with everything before it decided; the keeper if it must act (pace, or nobody is left)."""
+        """Grant the next turn, with everything before it decided.
+
+        Returns whose it is: the keeper's if it must act (pace, or nobody is left), or if none is granted any more.
+        """
+        if self._torn_down:
+            return self._keeper
         heap = self._heap
         while True:
             if self._due_ns <= heap[0][0]:
                 self._decide(heap[0][0])
             actor = heap[0][4]
-            if actor.then is None or self._torn_down:
-                return self._keeper if actor.kind == KIND_SAMPLER and self._only_samplers() else actor
+            if actor.then is None:
+                break
             self._begin(actor)
+        if actor.kind != KIND_ACTOR:
+            if actor.kind == KIND_KEEPER or (actor.kind == KIND_SAMPLER and self._only_samplers()):
+                return self._keeper
+            self.settle(actor.key_ns)
+        heapq.heappop(heap)
+        if heap[0][3] != heap[0][4].version:
+            self._drop_stale()
+        self.now_ns = actor.synced_ns = actor.key_ns
+        actor.is_open = False
+        return actor
 
     def _waiting(self) -> list[tuple[int, Actor]]:
         """Who waits for a turn, and until when."""
@@ -361,23 +378,11 @@ class Clock:
         """Nobody waits for a turn but those who look on: nothing is left to happen."""
         return all(actor.kind == KIND_SAMPLER for _, actor in self._waiting())
 
-    def _grant(self, actor: Actor) -> None:
-        """The turn of `actor`, the first of the heap, has come."""
-        heap = self._heap
-        heapq.heappop(heap)
-        if heap[0][3] != heap[0][4].version:
-            self._drop_stale()
-        self.now_ns = actor.synced_ns = actor.key_ns
-        actor.is_open = False
-        if actor.kind != KIND_ACTOR:
-            self.settle(self.now_ns)
-
     def _resume(self, chosen: Actor) -> None:
         if self._torn_down:
             return  # who calls this is about to wait, and is cancelled there
         self.turns += 1
-        if chosen is not self._keeper:
-            self._grant(chosen)
+        chosen.unsuspended = 0
         assert chosen.task is not None, f"the turn is due to {chosen.name}, which has no task"
         trio.lowlevel.reschedule(chosen.task)
 

@@ -49,6 +49,10 @@ class Jiffies:
         """The first nanosecond at which `at` says `jiffy`."""
         return jiffy * self.tick_ns
 
+    def deadline_ns(self, now_ns: int, jiffies: int) -> int:
+        """The first nanosecond at which `jiffies` more have begun than at `now_ns`."""
+        return (now_ns // self.tick_ns + jiffies) * self.tick_ns
+
     def usecs_to_jiffies(self, usecs: int) -> int:
         """The fewest whole jiffies that are not shorter than `usecs` >= 0.
 

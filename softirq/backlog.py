@@ -39,6 +39,8 @@ class Backlog(Napi):
         self.posted = 0
         """Posts to this backlog that the clock has not decided yet."""
         self.late = LatePackets(self)
+        self.ipi = RpsIpi(sd)
+        """What is sent to its CPU; it carries nothing, so there is one."""
         self.refused_ns = -QUIET_NS - 1
         """When a packet was last dropped for want of room."""
 
@@ -187,7 +189,7 @@ def net_rps_action(sd: SoftnetData) -> None:
         if target.cpu.online:
             cpu.local_now_ns += cpu.costs.ipi_send_ns
             sd.ipis_sent += 1
-            target.cpu.send(RpsIpi(target), cpu.local_now_ns + 1, cpu.rank)
+            target.cpu.send(target.backlog.ipi, cpu.local_now_ns + 1, cpu.rank)
 
 
 async def process_backlog(sd: SoftnetData, quota: int) -> int:
@@ -236,7 +238,7 @@ async def process_backlog(sd: SoftnetData, quota: int) -> int:
                 return work
         if per_packet:
             sd.show_head(cpu.local_now_ns)
-        if work or cpu.local_now_ns != cpu.synced_ns:  # else it has just done so
+        if (work or cpu.local_now_ns != cpu.synced_ns) and not cpu.goes_on():  # else it has just done so
             await cpu.synchronise()
         if late.count:
             late.append(cpu.synced_ns)

@@ -37,22 +37,24 @@ async def net_rx_action(sd: SoftnetData) -> None:
     cpu = sd.cpu
     net = sd.net
     settings = net.settings
-    jiffies = net.jiffies
+    costs = net.costs
     sd.net_rx_actions += 1
     budget = settings.netdev_budget
     began_ns = cpu.local_now_ns
-    time_limit = jiffies.at(began_ns) + jiffies.usecs_to_jiffies(settings.netdev_budget_usecs)
+    jiffies = net.jiffies
+    time_limit_ns = jiffies.deadline_ns(began_ns, jiffies.usecs_to_jiffies(settings.netdev_budget_usecs))
     trace = net.poll_trace
     if trace is not None:
-        trace.net_rx_action(sd, time_limit)
-    cpu.local_now_ns += net.costs.net_rx_action_ns
+        trace.net_rx_action(sd, jiffies.at(time_limit_ns))
+    cpu.local_now_ns += costs.net_rx_action_ns
     sd.in_net_rx_action = True
     polling, sd.poll_list = sd.poll_list, []
     position = 0
     repoll: list[Napi] = []
     while True:
         if net.defers_frees:
-            await cpu.synchronise()
+            if not cpu.goes_on():
+                await cpu.synchronise()
             sd.defer_list.flush()
         if position == len(polling):
             if repoll:
@@ -79,8 +81,7 @@ async def net_rx_action(sd: SoftnetData) -> None:
             trace.polled(sd, napi, work)
         net.latencies.polled(work)
         budget -= work
-        out_of_time = jiffies.at(cpu.local_now_ns) >= time_limit
-        if budget <= 0 or out_of_time:
+        if budget <= 0 or cpu.local_now_ns >= time_limit_ns:
             sd.time_squeeze += 1
             if budget <= 0:
                 cause = limit = "budget"
