@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from emu.headers import Headers
     from softirq.device import NetDevice
     from softirq.napi import Napi
+    from softirq.net import Net
     from softirq.softnet_data import SoftnetData
 
 MAX_GRO_SKBS: Final = 8
@@ -169,14 +170,21 @@ def napi_gro_receive(sd: SoftnetData, napi: Napi, skb: Skb) -> GroResult:
     return _HELD
 
 
+def shape_of(net: Net, hdr: Headers) -> GroShape:
+    """The shape of frames with `hdr`, worked out the first time."""
+    shape = hdr.gro_shape
+    if shape is None:
+        offload = net.offloads.get(hdr.ethertype)
+        shape = hdr.gro_shape = GroShape(GRO_PASS) if offload is None else offload.shape(hdr)
+    return shape
+
+
 def _special(sd: SoftnetData, napi: Napi, skb: Skb) -> GroShape | None:
     """Headers not seen before, not worth comparing, not telling enough, or UDP: their shape, or None once `skb` has passed."""
     net = sd.net
     hdr = skb.hdr
     offload = net.offloads.get(hdr.ethertype)
-    shape = hdr.gro_shape
-    if shape is None:
-        shape = hdr.gro_shape = GroShape(GRO_PASS) if offload is None else offload.shape(hdr)
+    shape = shape_of(net, hdr)
     if shape.kind == GRO_DEEP and offload is not None:
         shape = skb.gro_shape = offload.deep_shape(skb)
     passes = skb.ip_summed != CHECKSUM_UNNECESSARY and not _checksum_passes(sd, skb, shape)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emu.skb import CHECKSUM_UNNECESSARY, HASH_L4, PACKET_HOST, Skb
-from softirq.gro import MAX_GRO_SKBS, gro_normal_list, napi_gro_complete, napi_gro_receive
+from softirq.gro import MAX_GRO_SKBS, gro_normal_list, napi_gro_complete, napi_gro_receive, shape_of
 
 if TYPE_CHECKING:
     from softirq.napi import Napi
@@ -45,12 +45,10 @@ def napi_gro_receive_burst(
         skb.received = received
         skb.rx_ns = now_ns
         shape = skb.hdr.gro_shape
-        if (
-            shape is not None
-            and shape.plain_hash is skb.hash
-            and skb.payload_bytes > 0
-            and (known or (plain and _is_plain(skb)))
-        ):
+        if shape is None:
+            shape = shape_of(net, skb.hdr)
+            shape.key_for(skb.hash, skb.vlan_tci)
+        if shape.plain_hash is skb.hash and skb.payload_bytes > 0 and (known or (plain and _is_plain(skb))):
             bucket = buckets[shape.bucket]
             if bucket.setdefault(shape.held_key, skb) is skb:
                 skb.gro_age_ns = now_ns = now_ns + held_ns
