@@ -45,14 +45,13 @@ class GroFront:
 
     __slots__ = ("bucket", "held_key", "plain_hash")
 
-    def __init__(self) -> None:
-        self.bucket = 0
-        """Bucket of `held_key`."""
-        self.held_key = b""
-        """`key` behind a raw hash and a stripped tag: those of the last frame, as they seldom change (see `key_for`)."""
-        self.plain_hash: int | None = None
-        """That raw hash (the very object), if there is one and packets without a tag are just held when nothing of their flow is; else
-        None."""
+    bucket: int
+    """Bucket of `held_key`."""
+    held_key: bytes
+    """`key` behind a raw hash and a stripped tag: those of the last frame, as they seldom change (see `key_for`)."""
+    plain_hash: int | None
+    """That raw hash (the very object), if there is one and packets without a tag are just held when nothing of their flow is; else
+    None."""
 
 
 class GroShape(GroFront):
@@ -83,7 +82,9 @@ class GroShape(GroFront):
     )
 
     def __init__(self, kind: int) -> None:
-        super().__init__()
+        self.bucket = 0
+        self.held_key = b""
+        self.plain_hash = None
         self.kind = kind
         """GRO_PASS, GRO_LOOK or GRO_DEEP."""
         self.special = kind != GRO_LOOK
@@ -94,8 +95,8 @@ class GroShape(GroFront):
         self.held_key_hash = -1
         self.held_key_vlan = -1
         self.match = b""
-        self.word = 0
-        """TCP's 32-bit word of data offset, flags and window, for frag-list GRO, which compares all of it."""
+        self.word = b""
+        """TCP's four bytes of data offset, flags and window, for frag-list GRO, which compares all of it."""
         self.flush = False
         """The network header's length does not fit the frame, or its reserved bit is set: never merged, never held, but it ends what is
         held of its flow (G9, G12)."""

@@ -56,7 +56,9 @@ def inet_gro_network(shape: GroShape, hdr: Headers) -> None:
     """Start `shape` with the link and IPv4 headers: flow identity (G10), what ends a flow, how ids move (G11)."""
     start = hdr.network_offset
     template = hdr.template
-    shape.key = template[:start] + bytes((hdr.l4_protocol,)) + template[start + 12 : start + 20]
-    shape.match = bytes((hdr.tos, hdr.ttl, hdr.df))
+    # A template's length, id and checksum are 0. So these are: link header, protocol and addresses; TOS, DF (where the reserved bit is
+    # set, nothing merges) and TTL.
+    shape.key = template[:start] + template[start + 9 : start + 20]
+    shape.match = template[start + 1 : start + 9]
     shape.ip_id_rule = IP_ID_FREE if hdr.df else IP_ID_COUNTS
     shape.flush = hdr.trailer_bytes != 0 or bool(template[start + 6] & _RESERVED)

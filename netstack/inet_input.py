@@ -94,7 +94,7 @@ class InetInput:
     def _count_ecn(self, ecn: int, segs: int) -> None:
         """The two ECN bits of a header that stands for `segs` packets."""
         ext = self._ext
-        if ecn == 0:
+        if not ecn:
             ext.InNoECTPkts += segs
         elif ecn == 1:
             ext.InECT1Pkts += segs

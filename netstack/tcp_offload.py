@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 GRO_LIST_MAX_SEGMENTS: Final = 64
 """Segments a frag-list packet takes."""
 _CLOSING: Final = TCP_FIN | TCP_SYN | TCP_RST | TCP_PSH | TCP_URG
-_MERGEABLE_BITS: Final = (TCP_CWR | TCP_FIN | TCP_PSH) << 16
-"""Bits of the word of offset, flags and window in which merged segments may differ."""
+_COMPARED_FLAGS: Final = [bytes((flags & ~(TCP_CWR | TCP_FIN | TCP_PSH),)) for flags in range(256)]
+"""Of each byte of flags those in which merged segments may not differ."""
 _SEQ_MASK: Final = 0xFFFFFFFF
 
 
@@ -41,16 +41,16 @@ def tcp_gro_shape(shape: GroShape, hdr: Headers) -> None:
     template = hdr.template
     at = hdr.l4_offset
     flags = hdr.tcp_flags
-    word = int.from_bytes(template[at + 12 : at + 16], "big")
+    flushes = shape.flush
     shape.tcp = True
     shape.csum_ok = hdr.l4_csum_ok
     shape.key += template[at : at + 4]
-    shape.match += (word & ~_MERGEABLE_BITS).to_bytes(4, "big") + template[at + 8 : at + 12] + hdr.tcp_options
-    shape.word = word
-    shape.cwr = bool(flags & TCP_CWR)
-    shape.closes = bool(flags & _CLOSING)
-    shape.holds = not (shape.closes or shape.flush)
-    shape.merges = not (shape.cwr or shape.flush)
+    shape.match += template[at + 8 : at + 13] + _COMPARED_FLAGS[flags] + template[at + 14 : at + 16] + hdr.tcp_options
+    shape.word = template[at + 12 : at + 16]
+    shape.cwr = cwr = flags & TCP_CWR != 0
+    shape.closes = closes = flags & _CLOSING != 0
+    shape.holds = not (closes or flushes)
+    shape.merges = not (cwr or flushes)
     shape.merge = tcp_gro_receive
 
 
