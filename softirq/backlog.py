@@ -200,44 +200,26 @@ async def process_backlog(sd: SoftnetData, quota: int) -> int:
     cpu = sd.cpu
     net = sd.net
     backlog = sd.backlog
-    costs = net.costs
-    cpu.local_now_ns += costs.process_backlog_ns
+    cpu.local_now_ns += net.costs.process_backlog_ns
     if not cpu.goes_on():
         await cpu.interruptible()
     if sd.rps_ipi_list:
         net_rps_action(sd)
     backlog.weight = net.settings.dev_rx_weight
-    dequeue_ns = costs.backlog_dequeue_ns
-    # The first touch is within the price of the dequeue; from another node it is numa_cross in place of remote_skb.
-    far_dequeue_ns = max(dequeue_ns - costs.remote_skb_ns, 0) + costs.numa_cross_ns
     process_queue = backlog.process_queue
     late = backlog.late
     per_packet = net.rules.input_queue_head_per_packet
-    waits = net.latencies.backlog.pending
-    node = cpu.node
-    softnet = net.softnet
-    trace = net.trace
-    receive = netif_receive_skb if trace is None else trace.netif_receive_skb
+    is_traced = net.trace is not None
     work = 0
     while True:
-        if process_queue and trace is None:
-            done = _process_plainly(sd, quota - work, dequeue_ns, waits)
-            work += done
-            if done and work >= quota:
-                sd.show_head(cpu.local_now_ns)
-                return work
-        while process_queue:
-            skb = process_queue.pop(0)
-            sd.input_queue_head += 1
-            waits.append(cpu.local_now_ns - skb.stage_ns)
-            cpu.local_now_ns += dequeue_ns if softnet[skb.alloc_cpu].cpu.node == node else far_dequeue_ns
-            receive(sd, skb)
-            work += 1
+        if process_queue:
+            left = quota - work
+            work += (0 if is_traced else _process_plainly(sd, left)) or _process_each(sd, left)
             if work >= quota:
                 sd.show_head(cpu.local_now_ns)
                 return work
-        if per_packet:
-            sd.show_head(cpu.local_now_ns)
+            if per_packet:
+                sd.show_head(cpu.local_now_ns)
         if (work or cpu.local_now_ns != cpu.synced_ns) and not cpu.goes_on():  # else it has just done so
             await cpu.synchronise()
         if late.count:
@@ -252,7 +234,31 @@ async def process_backlog(sd: SoftnetData, quota: int) -> int:
         backlog.input_pkt_queue.clear()
 
 
-def _process_plainly(sd: SoftnetData, quota: int, dequeue_ns: int, waits: list[int]) -> int:
+def _process_each(sd: SoftnetData, quota: int) -> int:
+    """Take up to `quota` packets off process_queue, one at a time. Returns how many."""
+    cpu = sd.cpu
+    net = sd.net
+    costs = net.costs
+    dequeue_ns = costs.backlog_dequeue_ns
+    # The first touch is within the price of the dequeue; from another node it is numa_cross in place of remote_skb.
+    far_dequeue_ns = max(dequeue_ns - costs.remote_skb_ns, 0) + costs.numa_cross_ns
+    waits = net.latencies.backlog.pending
+    receive = netif_receive_skb if net.trace is None else net.trace.netif_receive_skb
+    process_queue = sd.backlog.process_queue
+    work = 0
+    while process_queue:
+        skb = process_queue.pop(0)
+        sd.input_queue_head += 1
+        waits.append(cpu.local_now_ns - skb.stage_ns)
+        cpu.local_now_ns += dequeue_ns if net.softnet[skb.alloc_cpu].cpu.node == cpu.node else far_dequeue_ns
+        receive(sd, skb)
+        work += 1
+        if work >= quota:
+            break
+    return work
+
+
+def _process_plainly(sd: SoftnetData, quota: int) -> int:
     """Take up to `quota` packets off process_queue the way most go: one type, no tap, no tag, of this node.
 
     Returns how many; 0: look at each.
@@ -268,7 +274,8 @@ def _process_plainly(sd: SoftnetData, quota: int, dequeue_ns: int, waits: list[i
         softnet, node = net.softnet, sd.cpu.node
         if [skb for skb in run if softnet[skb.alloc_cpu].cpu.node != node]:
             return 0
-    lead_ns = dequeue_ns + net.costs.deliver_skb_ns
+    lead_ns = net.costs.backlog_dequeue_ns + net.costs.deliver_skb_ns
+    waits = net.latencies.backlog.pending
     is_through = ptype.plain_run is not None and ptype.plain_run(sd, run, lead_ns, waits)
     if not is_through and [skb for skb in run if skb.vlan_tci >= 0 or skb.hdr.ethertype != first]:
         return 0
