@@ -14,6 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from msgspec import Struct
+
+from emu.plain_struct import stores_directly
+
 GRO_HASH_BUCKETS: Final = 8
 """Buckets of held packets a NAPI has; a power of two."""
 
@@ -40,86 +44,52 @@ def never_merges(sd: Any, held: Any, skb: Any, shape: GroShape) -> int:
     return 0
 
 
-class GroFront:
-    """What most packets need to know of their shape: the slots of a base class lie side by side at the front of an object."""
+@stores_directly
+class GroShape(Struct, gc=False, eq=False, dict=False):
+    """One of these per `Headers` (or, for GRO_DEEP, one per frame). What most packets need to know stands first, in one cache line."""
 
-    __slots__ = ("bucket", "held_key", "plain_hash")
-
-    bucket: int
+    kind: int
+    """GRO_PASS, GRO_LOOK or GRO_DEEP."""
+    bucket: int = 0
     """Bucket of `held_key`."""
-    held_key: bytes
+    held_key: bytes = b""
     """`key` behind a raw hash and a stripped tag: those of the last frame, as they seldom change (see `key_for`)."""
-    plain_hash: int | None
+    plain_hash: int | None = None
     """That raw hash (the very object), if there is one and packets without a tag are just held when nothing of their flow is; else
     None."""
-
-
-class GroShape(GroFront):
-    """One of these per `Headers` (or, for GRO_DEEP, one per frame)."""
-
-    __slots__ = (
-        "asks",
-        "closes",
-        "csum_ok",
-        "cwr",
-        "flush",
-        "gso_type",
-        "held_key_hash",
-        "held_key_vlan",
-        "holds",
-        "ip_id_rule",
-        "ipv6",
-        "key",
-        "kind",
-        "match",
-        "merge",
-        "merges",
-        "outer_header_bytes",
-        "outer_ids",
-        "special",
-        "tcp",
-        "word",
-    )
-
-    def __init__(self, kind: int) -> None:
-        self.bucket = 0
-        self.held_key = b""
-        self.plain_hash = None
-        self.kind = kind
-        """GRO_PASS, GRO_LOOK or GRO_DEEP."""
-        self.special = kind != GRO_LOOK
-        """More is to be done than a comparison by `key`: not GRO_LOOK, or `asks`."""
-        self.csum_ok = False
-        """The transport checksum holds, or is not wanted (UDP without one)."""
-        self.key = b""
-        self.held_key_hash = -1
-        self.held_key_vlan = -1
-        self.match = b""
-        self.word = b""
-        """TCP's four bytes of data offset, flags and window, for frag-list GRO, which compares all of it."""
-        self.flush = False
-        """The network header's length does not fit the frame, or its reserved bit is set: never merged, never held, but it ends what is
-        held of its flow (G9, G12)."""
-        self.holds = False
-        """May be held when nothing of its flow is (given a payload)."""
-        self.closes = False
-        """TCP with URG, PSH, RST, SYN or FIN (G16)."""
-        self.cwr = False
-        self.merges = False
-        """Nothing in this packet alone forbids merging it into one before it (lengths, CWR)."""
-        self.tcp = False
-        self.ipv6 = False
-        """The outermost network header is IPv6: which size limit holds (G23)."""
-        self.asks = False
-        """The device and the sockets must be asked whether it may merge at all (UDP, G19)."""
-        self.ip_id_rule = IP_ID_NONE
-        self.gso_type = 0
-        """SKB_GSO_* bits of a merged packet, without FIXEDID and ECN."""
-        self.merge: MergeFunction = never_merges
-        self.outer_ids: tuple[int, ...] = ()
-        """IP ids of outer IPv4 headers without DF, outermost first: each must count up."""
-        self.outer_header_bytes = 0
-        """Tunnels: bytes from the outer network header to the inner one."""
+    special: bool = True
+    """More is to be done than a comparison by `key`: not GRO_LOOK, or `asks`."""
+    csum_ok: bool = False
+    """The transport checksum holds, or is not wanted (UDP without one)."""
+    key: bytes = b""
+    held_key_hash: int = -1
+    held_key_vlan: int = -1
+    match: bytes = b""
+    word: bytes = b""
+    """TCP's four bytes of data offset, flags and window, for frag-list GRO, which compares all of it."""
+    flush: bool = False
+    """The network header's length does not fit the frame, or its reserved bit is set: never merged, never held, but it ends what is
+    held of its flow (G9, G12)."""
+    holds: bool = False
+    """May be held when nothing of its flow is (given a payload)."""
+    closes: bool = False
+    """TCP with URG, PSH, RST, SYN or FIN (G16)."""
+    cwr: bool = False
+    merges: bool = False
+    """Nothing in this packet alone forbids merging it into one before it (lengths, CWR)."""
+    tcp: bool = False
+    ipv6: bool = False
+    """The outermost network header is IPv6: which size limit holds (G23)."""
+    asks: bool = False
+    """The device and the sockets must be asked whether it may merge at all (UDP, G19)."""
+    ip_id_rule: int = IP_ID_NONE
+    gso_type: int = 0
+    """SKB_GSO_* bits of a merged packet, without FIXEDID and ECN."""
+    merge: MergeFunction = never_merges
+    outer_ids: tuple[int, ...] = ()
+    """IP ids of outer IPv4 headers without DF, outermost first: each must count up."""
+    outer_header_bytes: int = 0
+    """Tunnels: bytes from the outer network header to the inner one."""
 
     def key_for(self, raw_hash: int, vlan_tci: int) -> bytes:
         """`key` behind the raw hash (32 bits) and the stripped tag (-1: none): what a NAPI's held packets are found by (G2)."""

@@ -43,6 +43,7 @@ def tcp_gro_shape(shape: GroShape, hdr: Headers) -> None:
     flags = hdr.tcp_flags
     flushes = shape.flush
     shape.tcp = True
+    shape.special = False
     shape.csum_ok = hdr.l4_csum_ok
     shape.key += template[at : at + 4]
     shape.match += template[at + 8 : at + 13] + _COMPARED_FLAGS[flags] + template[at + 14 : at + 16] + hdr.tcp_options

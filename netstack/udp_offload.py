@@ -61,7 +61,7 @@ class UdpOffload:
 def udp_gro_shape(shape: GroShape, hdr: Headers) -> None:
     """Add UDP's part to `shape`, whose network part is done. `hdr` has a whole UDP header."""
     at = hdr.l4_offset
-    shape.asks = shape.special = True
+    shape.asks = True
     shape.csum_ok = hdr.l4_csum_ok
     shape.key += hdr.template[at : at + 4]
     shape.gso_type = SKB_GSO_UDP_L4
