@@ -13,14 +13,12 @@ anything that another actor could have a say in, the CPU synchronises.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
-
-import trio
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from cpus.accounts import HARDIRQ, IDLE, KSOFTIRQD, SOFTIRQ, SYSTEM, Accounts
 from cpus.interrupts import LOCAL_TIMER_RANK, Interrupt, Mailbox
 from cpus.process import BLOCK, Process, RunQueue, select_cpu
-from emu.clock import NEVER, Actor, Clock
+from emu.clock import NEVER, TURNS_A_PASS, Actor, Clock
 
 if TYPE_CHECKING:
     from emu.costs import Costs
@@ -47,8 +45,6 @@ MAX_SOFTIRQ_RESTART: Final = 10
 SOFTIRQD_QUIET_NS: Final = 10_000_000
 """A ksoftirqd that is woken after so long without is news."""
 
-CHECKPOINT_TURNS: Final = 32
-"""Polls a CPU may run on without suspending before it gives trio a checkpoint (32 polls of 64 packets are 2,048)."""
 
 SoftirqAction = Callable[["Cpu"], Awaitable[None]]
 
@@ -180,26 +176,22 @@ class Cpu(Actor):
             (self.local_now_ns == self.synced_ns != self.last_post_ns or self.clock.goes_on(self))
             and self.mailbox.first_ns > self.synced_ns
             and not self.owed_ns
-            and self.unsuspended < CHECKPOINT_TURNS
+            and self.kept < TURNS_A_PASS
         ):
-            self.unsuspended += 1
+            self.kept += 1
             return True
         return False
 
     async def synchronise(self) -> None:
-        """Wait until it is the earliest, everything before decided and paid; a real checkpoint every CHECKPOINT_TURNS calls."""
+        """Wait until it is the earliest, everything before decided and paid."""
         while True:
             if self.last_post_ns == self.local_now_ns:
                 self.local_now_ns += 1
             await self.clock.wait_turn(self, self.local_now_ns)
             if not self.owed_ns:
-                break
+                return
             self.local_now_ns += self.owed_ns
             self.owed_ns = 0
-        if self.unsuspended >= CHECKPOINT_TURNS:
-            self.unsuspended = 0
-            await trio.lowlevel.checkpoint()
-        self.unsuspended += 1
 
     async def interruptible(self) -> None:
         """Synchronise, and take every hard interrupt that has arrived by then."""
@@ -228,10 +220,6 @@ class Cpu(Actor):
         if arrival < until_ns:
             until_ns = max(arrival, self.local_now_ns)
         await self.clock.wait_open(self, until_ns)
-        if self.unsuspended >= CHECKPOINT_TURNS:
-            self.unsuspended = 0
-            await trio.lowlevel.checkpoint()
-        self.unsuspended += 1
 
     def offline_ns_at(self, now_ns: int) -> int:
         """Nanoseconds up to `now_ns` in which it was offline; its accounts have them as idle."""
@@ -428,8 +416,11 @@ class Cpu(Actor):
     # ---------------------------------------------------------------- the loop
 
     async def run(self) -> None:
-        """The actor: interrupts, softirqs, processes, idle, until the machine is torn down."""
-        await self.clock.enter(self)
+        """The actor's task."""
+        await self.clock.host(self, self._work())
+
+    async def _work(self) -> NoReturn:
+        """Interrupts, softirqs, processes, idle, until the machine is torn down. Waits for nothing but turns."""
         self.accounts.switch(IDLE, self.local_now_ns)
         while True:
             interrupted = False
@@ -462,16 +453,12 @@ class Cpu(Actor):
                 self.last_process = None
                 self.switches_to_idle += 1
             self.accounts.switch(IDLE, self.local_now_ns)
-            arrival = self.mailbox.next_ns()
-            until_ns = arrival if arrival > self.local_now_ns else self.local_now_ns
-            await self.clock.wait_open_then(self, until_ns, self._leave_idle)
-
-    async def _leave_idle(self) -> None:
-        # Handlers act as of the wake-up, when this CPU was the earliest: while it leaves idle others may take its vectors away.
-        if self._take_interrupts():  # else a timer that was withdrawn meanwhile: it woke nobody
-            self.local_now_ns += self.costs.idle_exit_ns
-            if self.softirq_runnable() and self.online and self.last_post_ns < self.synced_ns:
-                await self.handle_softirqs()
+            await self._open_until(NEVER)
+            # Handlers act as of the wake-up, when this CPU was the earliest: while it leaves idle others may take its vectors away.
+            if self._take_interrupts():  # else a timer that was withdrawn meanwhile: it woke nobody
+                self.local_now_ns += self.costs.idle_exit_ns
+                if self.softirq_runnable() and self.online and self.last_post_ns < self.synced_ns:
+                    await self.handle_softirqs()
 
 
 def _is_idle(cpu: Cpu) -> bool:

@@ -7,7 +7,7 @@ Leaves out: everything about CPUs and packets.
 The rules, each with a test:
 
 * An actor that is the earliest goes on without suspending. Otherwise it hands the turn straight to the earliest (task to task).
-* What a woken actor does up to its first wait may be begun in the task of whoever hands the turn over: the order is the same.
+* Who has the turn may carry out those of hosted actors after it in its own task, a few of them: the order is the same.
 * A post made at local time s is decided at s + 1, before any actor is granted a turn at a time later than s, in the order
   (stamp, rank of the sender, order of posting). The decision may wake an open actor; then that actor's turn comes first.
 * Only an actor that waits open can be woken early; one that works keeps its key. Nobody is pulled into the past.
@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from operator import itemgetter
 from types import coroutine
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 import trio
 
@@ -30,6 +30,9 @@ NEVER: Final = 1 << 62
 
 RANK_BITS: Final = 12
 """Ranks are below 2**RANK_BITS; a post's key is stamp << RANK_BITS | rank."""
+
+TURNS_A_PASS: Final = 32
+"""So many turns are carried out or kept by one task before trio looks after others."""
 
 KIND_POST: Final = 0
 KIND_ACTOR: Final = 1
@@ -80,13 +83,11 @@ class Actor:
         self.is_open = False
         """Waiting in a way that an arrival may cut short."""
         self.version = 0
-        self.then: Callable[[], Coroutine[Any, Any, None]] | None = None
-        """What it does at the end of its open wait, if somebody else may begin it."""
-        self.begun: Coroutine[Any, Any, None] | None = None
-        """That, once begun, until its own task takes it up."""
         self.task: trio.lowlevel.Task | None = None
-        self.unsuspended = 0
-        """For its own use: the clock sets it to 0 when it resumes the actor's task."""
+        self.work: Coroutine[Any, Any, NoReturn] | None = None
+        """What it does, if whoever has the turn may carry it out (`Clock.host`)."""
+        self.kept = 0
+        """Turns it has kept, for it was the earliest again, since it last waited for one."""
 
     async def run(self) -> None:
         """The actor's task: `Clock.enter` first, then turn by turn."""
@@ -131,8 +132,6 @@ class Clock:
         self._posts: list[tuple[int, Port, Any, Any]] = []
         self._due_ns = NEVER
         """When the next post is to be decided (its stamp + 1), NEVER if none; 0: the posts are not in their order yet."""
-        self._beginning: Actor | None = None
-        """Whose work is being begun in the task of somebody else."""
         self._members = 0
         self._expected = 0
         self._held_ns = -1
@@ -274,14 +273,16 @@ class Clock:
     async def wait_turn(self, actor: Actor, time_ns: int) -> None:
         """Suspend until it is the turn of `actor` at `time_ns`. The turn goes straight to the earliest, which may be the actor itself."""
         self._enlist(actor, time_ns)
-        if self._beginning is actor:
+        if actor.work is not None:
             await _pause()
             return
         chosen = self._choose()
-        if chosen is actor:
-            return
-        self._resume(chosen)
-        await trio.lowlevel.wait_task_rescheduled(self._abort)
+        if chosen is not actor:
+            self._resume(chosen)
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
+        elif actor.kept >= TURNS_A_PASS:
+            await trio.lowlevel.checkpoint()
+        actor.kept = 0
 
     async def wait_open(self, actor: Actor, until_ns: int) -> int:
         """Wait until `until_ns`, or until somebody wakes the actor sooner. Returns the time, which is the actor's new local time."""
@@ -299,47 +300,6 @@ class Clock:
         actor.local_now_ns = actor.synced_ns
         return actor.local_now_ns
 
-    async def wait_open_then(self, actor: Actor, until_ns: int, then: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Wait as `wait_open` does, then do `then()`.
-
-        When the turn has come, whoever hands it over begins that in its own task. What is left from where it first
-        has to wait is done in the caller's task: so an actor that is woken and has to wait again is not resumed in between.
-        """
-        if self._beginning is actor:
-            await self.wait_open(actor, until_ns)
-            await then()
-            return
-        actor.then = then
-        await self.wait_open(actor, until_ns)
-        begun, actor.begun = actor.begun, None
-        if begun is not None:
-            await _finish(begun)
-        elif actor.then is not None:
-            actor.then = None
-            await then()
-
-    def _begin(self, actor: Actor) -> None:
-        """Grant `actor` its turn in the task at hand, up to its next wait.
-
-        Meanwhile it stays the first of the heap: so it does not go on at a later time, but waits there.
-        """
-        assert actor.then is not None
-        self.now_ns = actor.synced_ns = actor.local_now_ns = actor.key_ns
-        actor.is_open = False
-        work = actor.then()
-        actor.then = None
-        self._beginning = actor
-        try:
-            work.send(None)
-        except StopIteration:
-            if actor.last_post_ns == actor.local_now_ns:
-                actor.local_now_ns += 1
-            self._enlist(actor, actor.local_now_ns)
-        else:
-            actor.begun = work
-        self._beginning = None
-        self._drop_stale()
-
     def _choose(self) -> Actor:
         """Grant the next turn, with everything before it decided.
 
@@ -348,13 +308,9 @@ class Clock:
         if self._torn_down:
             return self._keeper
         heap = self._heap
-        while True:
-            if self._due_ns <= heap[0][0]:
-                self._decide(heap[0][0])
-            actor = heap[0][4]
-            if actor.then is None:
-                break
-            self._begin(actor)
+        if self._due_ns <= heap[0][0]:
+            self._decide(heap[0][0])
+        actor = heap[0][4]
         if actor.kind != KIND_ACTOR:
             if actor.kind == KIND_KEEPER or (actor.kind == KIND_SAMPLER and self._only_samplers()):
                 return self._keeper
@@ -382,7 +338,6 @@ class Clock:
         if self._torn_down:
             return  # who calls this is about to wait, and is cancelled there
         self.turns += 1
-        chosen.unsuspended = 0
         assert chosen.task is not None, f"the turn is due to {chosen.name}, which has no task"
         trio.lowlevel.reschedule(chosen.task)
 
@@ -415,6 +370,37 @@ class Clock:
             trio.lowlevel.reschedule(self._keeper.task)
         await trio.lowlevel.wait_task_rescheduled(self._abort)
         actor.local_now_ns = actor.synced_ns
+
+    async def host(self, actor: Actor, work: Coroutine[Any, Any, NoReturn], first_ns: int = 0) -> None:
+        """The task of an actor that waits for nothing but its turns: `work`, which never ends, is what it does from its first turn on.
+
+        To hand a turn from task to task costs as much as most turns do. So the task that has the turn also carries out those of other
+        hosted actors, as long as they come next, and passes the turn on after TURNS_A_PASS: then trio looks after other tasks.
+        An exception of `work` leaves by the task that carried it out.
+        """
+        try:
+            await self.enter(actor, first_ns)
+            actor.work = work
+            while True:
+                chosen = self._carry_out(actor)
+                if chosen is actor:
+                    await trio.lowlevel.checkpoint()
+                else:
+                    self._resume(chosen)
+                    await trio.lowlevel.wait_task_rescheduled(self._abort)
+        finally:
+            work.close()
+
+    def _carry_out(self, actor: Actor) -> Actor:
+        """Carry out the turn of `actor`, which has been granted, and some of those after it. Returns whose turn is granted then."""
+        left = TURNS_A_PASS
+        while actor.work is not None and left > 0:
+            actor.work.send(None)
+            left -= 1 + actor.kept
+            actor.kept = 0
+            self.turns += 1
+            actor = self._choose()
+        return actor
 
     def leave(self) -> None:
         """Pass the turn on for good: the caller, whose turn it is, takes no more turns and returns."""
@@ -451,11 +437,5 @@ class Clock:
 
 @coroutine
 def _pause() -> Generator[None, None, None]:
-    """Return to who began this coroutine."""
+    """Return to who carries out this coroutine."""
     yield
-
-
-@coroutine
-def _finish(begun: Coroutine[Any, Any, None]) -> Generator[Any, None, None]:
-    """Await what is left of a coroutine that somebody else began."""
-    yield from begun.__await__()

@@ -11,7 +11,7 @@ had worked ahead.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import greenback
 
@@ -95,10 +95,10 @@ class TwinClock(Clock):
         self.viewer = actor
         return now_ns
 
-    async def wait_open_then(self, actor: Actor, until_ns: int, then: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """One after the other, all in the actor's own task."""
-        await self.wait_open(actor, until_ns)
-        await then()
+    async def host(self, actor: Actor, work: Coroutine[Any, Any, NoReturn], first_ns: int = 0) -> None:
+        """All of it in the actor's own task."""
+        await self.enter(actor, first_ns)
+        await work
 
     async def enter(self, actor: Actor, first_ns: int = 0, is_open: bool = True) -> None:
         """As ever, and remember who goes on."""

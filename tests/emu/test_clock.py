@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emu.clock import KIND_ACTOR, KIND_END, KIND_SAMPLER, KIND_USER, NEVER, RANK_BITS, Actor, Clock, Pace
+from emu.clock import KIND_ACTOR, KIND_END, KIND_SAMPLER, KIND_USER, NEVER, RANK_BITS, TURNS_A_PASS, Actor, Clock, Pace
 
 Body = Callable[["Player"], Awaitable[None]]
 
@@ -20,18 +20,33 @@ class Player(Actor):
     """An actor that plays a body and writes down its turns."""
 
     def __init__(
-        self, clock: Clock, name: str, rank: int, body: Body, first_ns: int = 0, kind: int = KIND_ACTOR
+        self,
+        clock: Clock,
+        name: str,
+        rank: int,
+        body: Body,
+        first_ns: int = 0,
+        kind: int = KIND_ACTOR,
+        hosted: bool = False,
     ) -> None:
         super().__init__(name, rank)
         self.clock = clock
         self.body = body
         self.first_ns = first_ns
         self.kind = kind
+        self.hosted = hosted
 
     async def run(self) -> None:
+        if self.hosted:
+            await self.clock.host(self, self.work_for_ever(), self.first_ns)
         await self.clock.enter(self, self.first_ns)
         await self.body(self)
         self.clock.leave()
+
+    async def work_for_ever(self) -> NoReturn:
+        await self.body(self)
+        while True:
+            await self.clock.wait_turn(self, NEVER)
 
     async def sync(self) -> None:
         await self.clock.synchronise(self)
@@ -457,10 +472,8 @@ def test_a_cancel_from_outside_ends_quietly_wherever_the_turn_is(patience: int) 
         while True:
             me.local_now_ns += 10
             await me.sync()
-            if me.rank:
-                await clock.wait_open_then(me, me.local_now_ns + 5, me.sync)
 
-    actors = [Player(clock, name, rank, forever, rank) for rank, name in enumerate("abc")]
+    actors = [Player(clock, name, rank, forever, rank, hosted=rank > 0) for rank, name in enumerate("abc")]
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
@@ -486,76 +499,90 @@ def test_a_run_without_turns_left_ends() -> None:
     assert clock.next_turn_ns() == NEVER
 
 
-# ---------------------------------------------------------------- begun by another
+# ---------------------------------------------------------------- hosted
 
 
-def woken_at_10(then: Callable[[Player], Awaitable[None]]) -> tuple[list[Any], Player, Player]:
-    """Play "s", which waits open and does `then` once it is woken, and "w", which wakes it for 10 ns and is back at 40 and 50 ns."""
+def test_hosted_actors_take_their_turns_in_order_in_the_task_of_whoever_has_one() -> None:
     trace: list[Any] = []
     clock = Clock()
+    players: list[Player] = []
 
-    async def sleeper(me: Player) -> None:
-        await clock.wait_open_then(me, NEVER, lambda: noted_then(me))
-        trace.append((clock.now_ns, "s is done", trio.lowlevel.current_task() is me.task))
-
-    async def noted_then(me: Player) -> None:
-        trace.append((clock.now_ns, "s is woken", trio.lowlevel.current_task() is me.task))
-        await then(me)
-
-    async def waker(me: Player) -> None:
-        clock.wake(asleep, 10)
-        for time_ns in (40, 50):
-            me.local_now_ns = time_ns
+    async def body(me: Player) -> None:
+        for _ in range(3):
+            me.local_now_ns += 10
             await me.sync()
-            trace.append((clock.now_ns, "w", trio.lowlevel.current_task() is me.task))
+            (host,) = [player.name for player in players if player.task is trio.lowlevel.current_task()]
+            trace.append((clock.now_ns, me.name, host))
 
-    asleep = Player(clock, "s", 1, sleeper)
-    awake = Player(clock, "w", 2, waker)
-    play(clock, [asleep, awake])
-    return trace, asleep, awake
-
-
-def test_what_a_woken_actor_does_begins_where_the_turn_is_and_goes_on_in_its_own_task() -> None:
-    own: list[bool] = []
-
-    async def work(me: Player) -> None:
-        for time_ns in (20, 45):
-            me.local_now_ns = time_ns
-            await me.sync()
-            own.append(trio.lowlevel.current_task() is me.task)
-
-    trace, _, _ = woken_at_10(work)
-    assert own == [True, True]
-    assert trace == [(10, "s is woken", False), (40, "w", True), (45, "s is done", True), (50, "w", True)]
+    players += [Player(clock, name, rank, body, rank, hosted=name != "c") for rank, name in enumerate("abc")]
+    play(clock, players)
+    # c has to do its own turns in its own task; the task that it hands the turn to then carries out a's and b's.
+    assert trace == [
+        *((10, "a", "a"), (11, "b", "a"), (12, "c", "c")),
+        *((20, "a", "a"), (21, "b", "a"), (22, "c", "c")),
+        *((30, "a", "a"), (31, "b", "a"), (32, "c", "c")),
+    ]
 
 
-def test_a_woken_actor_that_has_not_to_wait_goes_on_in_its_own_task_at_its_local_time() -> None:
-    async def work(me: Player) -> None:
-        me.local_now_ns = 30
+@pytest.mark.parametrize("hosted", [1, 2, 5])
+def test_other_tasks_have_their_time_while_hosted_actors_never_let_go_of_the_turn(hosted: int) -> None:
+    clock = Clock()
+    passes = 0
+    turns = 0
 
-    trace, asleep, _ = woken_at_10(work)
-    assert trace == [(10, "s is woken", False), (30, "s is done", True), (40, "w", True), (50, "w", True)]
-    assert asleep.synced_ns == 30
+    async def forever(me: Player) -> None:
+        nonlocal turns
+        while True:
+            me.local_now_ns += 10
+            await clock.wait_turn(me, me.local_now_ns)
+            turns += 1
+
+    actors = [Player(clock, f"a{rank}", rank, forever, hosted=True) for rank in range(hosted)]
+
+    async def main() -> None:
+        nonlocal passes
+        async with trio.open_nursery() as nursery:
+            for actor in actors:
+                nursery.start_soon(actor.run)
+            nursery.start_soon(clock.keep, len(actors))
+            while turns < 2000:
+                await trio.lowlevel.checkpoint()
+                passes += 1
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+    assert passes >= 2000 // TURNS_A_PASS
 
 
-def test_what_an_actor_posts_in_what_another_began_is_decided_before_its_own_next_turn() -> None:
-    decided: list[Any] = []
+def test_a_hosted_actor_that_fails_ends_the_run_whoever_carries_out_its_turn() -> None:
+    clock = Clock()
 
-    async def work(me: Player) -> None:
-        me.clock.post(me, Log(decided), "p")
-
-    trace, _, _ = woken_at_10(work)
-    assert decided == [("decided", 10, "s", "p")]
-    assert trace[:2] == [(10, "s is woken", False), (11, "s is done", True)]
-
-
-def test_an_actor_that_fails_in_what_another_began_ends_the_run() -> None:
-    async def work(_: Player) -> None:
+    async def fail(me: Player) -> None:
+        me.local_now_ns = 20
+        await me.sync()
         raise ValueError("the handler is broken")
 
     with pytest.raises(BaseExceptionGroup) as failure:
-        woken_at_10(work)
+        play(
+            clock,
+            [Player(clock, "a", 0, noting([], 10, 19, 50), hosted=True), Player(clock, "b", 1, fail, hosted=True)],
+        )
     assert failure.group_contains(ValueError, match="the handler is broken")
+    assert clock.now_ns == 20
+
+
+def test_the_work_of_a_hosted_actor_is_closed_when_the_machine_is_torn_down() -> None:
+    clock = Clock()
+    closed: list[str] = []
+
+    async def body(me: Player) -> None:
+        try:
+            await clock.wait_open(me, NEVER)
+        finally:
+            closed.append(me.name)
+
+    play(clock, [Player(clock, name, rank, body, hosted=True) for rank, name in enumerate("ab")])
+    assert sorted(closed) == ["a", "b"]
 
 
 # ---------------------------------------------------------------- the pace
@@ -621,7 +648,7 @@ def test_a_machine_that_must_not_end_waits_for_the_pace_when_quiet() -> None:
 # ---------------------------------------------------------------- against a plain event loop
 
 Op = tuple[str, int, int, int]
-"""(what, number, target, delay); the target of a wait is 1 if another's task may begin what comes after it."""
+"""(what, number, target, delay)."""
 Program = tuple[int, list[Op]]
 """(first turn, ops)."""
 
@@ -629,15 +656,15 @@ OPS = st.one_of(
     st.tuples(st.just("work"), st.integers(0, 6), st.just(0), st.just(0)),
     st.tuples(st.just("sync"), st.just(0), st.just(0), st.just(0)),
     st.tuples(st.just("post"), st.integers(0, 99), st.integers(0, 4), st.integers(0, 5)),
-    st.tuples(st.just("open"), st.integers(0, 12), st.integers(0, 1), st.just(0)),
-    st.tuples(st.just("sleep"), st.just(0), st.integers(0, 1), st.just(0)),
+    st.tuples(st.just("open"), st.integers(0, 12), st.just(0), st.just(0)),
+    st.tuples(st.just("sleep"), st.just(0), st.just(0), st.just(0)),
     st.tuples(st.just("wake"), st.just(0), st.integers(0, 4), st.integers(0, 8)),
 )
 PROGRAMS = st.lists(st.tuples(st.integers(0, 5), st.lists(OPS, max_size=14)), min_size=1, max_size=5)
 
 
-def played(programs: list[Program], order: list[int], pace: Pace | None) -> list[Any]:
-    """The trace of the programs on the real clock, tasks started in `order`."""
+def played(programs: list[Program], order: list[int], hosted: set[int], pace: Pace | None) -> list[Any]:
+    """The trace of the programs on the real clock, tasks started in `order`, some of them `hosted`."""
     trace: list[Any] = []
     clock = Clock()
     actors: list[Player] = []
@@ -652,11 +679,7 @@ def played(programs: list[Program], order: list[int], pace: Pace | None) -> list
     def body_of(ops: list[Op]) -> Body:
         async def body(me: Player) -> None:
             trace.append(("first", me.name, me.local_now_ns))
-            await go_through(me, 0)
-
-        async def go_through(me: Player, first: int) -> None:
-            for place in range(first, len(ops)):
-                what, number, target, delay = ops[place]
+            for what, number, target, delay in ops:
                 if what == "work":
                     me.local_now_ns += number
                 elif what == "post":
@@ -669,20 +692,14 @@ def played(programs: list[Program], order: list[int], pace: Pace | None) -> list
                     trace.append(("sync", me.name, me.local_now_ns, clock.now_ns))
                     if what != "sync":
                         until_ns = me.local_now_ns + number if what == "open" else NEVER
-                        if target:
-
-                            async def then(waited: str = what, place: int = place) -> None:
-                                trace.append((waited, me.name, me.local_now_ns, clock.now_ns))
-                                await go_through(me, place + 1)
-
-                            await clock.wait_open_then(me, until_ns, then)
-                            return
                         woken_ns = await clock.wait_open(me, until_ns)
                         trace.append((what, me.name, woken_ns, clock.now_ns))
 
         return body
 
-    actors += [Player(clock, f"a{n}", n, body_of(ops), first) for n, (first, ops) in enumerate(programs)]
+    actors += [
+        Player(clock, f"a{n}", n, body_of(ops), first, hosted=n in hosted) for n, (first, ops) in enumerate(programs)
+    ]
     play(clock, [actors[n] for n in order], pace)
     return trace
 
@@ -760,4 +777,5 @@ def test_random_programs_play_as_a_sorted_event_loop_says(programs: list[Program
     order = data.draw(st.permutations(range(len(programs))))
     step_ns = data.draw(st.one_of(st.none(), st.integers(1, 30)))
     pace = None if step_ns is None else CountingPace(step_ns)
-    assert played(programs, order, pace) == modelled(programs)
+    hosted = data.draw(st.sets(st.sampled_from(range(len(programs)))))
+    assert played(programs, order, hosted, pace) == modelled(programs)
