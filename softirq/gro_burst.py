@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emu.skb import CHECKSUM_UNNECESSARY, HASH_L4, PACKET_HOST, Skb
-from softirq.gro import MAX_GRO_SKBS, gro_normal_list, napi_gro_complete, napi_gro_receive, shape_of
+from softirq.gro import MAX_GRO_SKBS, end_of_poll, gro_normal_list, napi_gro_complete, napi_gro_receive, shape_of
 
 if TYPE_CHECKING:
     from softirq.napi import Napi
@@ -32,6 +32,9 @@ def napi_gro_receive_burst(
     received = napi.received_on(queue, cpu.index)
     plain = dev.gro and not dev.rx_gro_list and trace is None
     if not napi.rx_list and not napi.gro_held:
+        if napi.way is not None and napi.plain is not received:
+            # An earlier ring's of this poll.
+            end_of_poll(sd, napi)
         napi.plain = received if plain else None
     elif napi.plain is not received:
         napi.plain = None
