@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emu.headers import TCP_FIN
 from netstack.list_path import Straight, plain_run, rcv_list
 from netstack.sink_way import SinkWay
 from netstack.sock import checksum_ns, summed_bytes
@@ -111,6 +112,8 @@ class InetInput:
     def _straight(self, sd: SoftnetData, skb: Skb, sock: Socket) -> None:
         """What is left to do for a packet with remembered headers that the list loop did not take: ECN bits, or no sum from the NIC."""
         cpu = sd.cpu
+        if sock.takes_late and skb.tcp_flags_merged & TCP_FIN:
+            sock.ends()
         self._mib.InDelivers += 1
         self._tcp.InSegs += sock.in_segs
         cpu.local_now_ns += sock.rcv_ns + checksum_ns(self._csum_ps, skb, summed_bytes(skb, sock.in_segs))

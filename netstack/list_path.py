@@ -83,7 +83,7 @@ def rcv_list(
         sock = fast.get(skb.hdr)
         if sock is not None and skb.ip_summed and not skb.pkt_type and (skb.gso_segs <= 1 or sock.gro):
             now_ns += sock.rcv_ns
-            if lane is None or is_odd:
+            if lane is None or is_odd or skb.hdr.sink is None:
                 if skb.gso_segs > 1:
                     segments += skb.gso_segs - 1
                 octets += skb.len_bytes

@@ -72,6 +72,8 @@ class SocketTables:
         """Where a packet to an address and port was found to belong, wildcards and all: emptied when a listener comes or goes."""
         self.udp_bound: dict[Address, list[UdpSocket]] = {}
         self.udp_connected: dict[Flow, UdpSocket] = {}
+        self.ending: set[Flow] = set()
+        """Flows without a connection whose listener, which adopts flows, was sent a FIN: their sinks take nothing late."""
         self.fast: dict[Headers, Socket] = {}
         """Headers known to be sound, local and without ECN -> their socket. A saving, never a decision: emptied when a table changes."""
         self.fast_ecn: dict[Headers, Socket] = {}
@@ -86,6 +88,7 @@ class SocketTables:
         if flow in self.established:
             raise ConfigError(f"flow {flow} has a TCP socket already")
         self.established[flow] = sock
+        self.ending.discard(flow)
 
     def remove_established(self, flow: Flow, sock: TcpSocket) -> None:
         """Take a TCP connection out."""

@@ -2,10 +2,11 @@
 
 Models: nothing of its own; what `TcpSink.deliver` does with plain data, many segments at a time.
 
-A sink has no reader that could be woken, no buffer that could be full, and plain data (ACK, perhaps PSH) never closes it. So nobody
-notices when such a post is decided, as long as each sink gets its own in the order of their stamps, and all of them before
-anybody looks: the sampler, a control write, the end, or a post to the same sink that is not plain data. Of one sink all late posts come
-from one CPU (`TcpSink.poster`); when another CPU begins to post to it, what waits goes back into the clock's one order.
+A sink has no reader that could be woken, no buffer that could be full, and plain data (ACK, perhaps PSH) never closes it, unless a FIN
+waits behind a gap: a sink that is sent one takes nothing late any more (`TcpSink.ends`). So nobody notices when such a post is decided,
+as long as each sink gets its own in the order of their stamps, and all of them before anybody looks: the sampler, a control write, the
+end, or a post to the same sink that is not plain data. Of one sink all late posts come from one CPU (`TcpSink.poster`); when another CPU
+begins to post to it, what waits goes back into the clock's one order.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from operator import sub
 from typing import TYPE_CHECKING, Any, Final
 
 from emu.clock import NEVER, RANK_BITS
+from emu.headers import TCP_FIN
 from netstack.list_path import Straight
 
 if TYPE_CHECKING:
@@ -114,6 +116,12 @@ class SinkLane:
                 if sink.poster is not None:
                     self._posts.hand_over()
                 sink.poster = self
+            if sink is not None and skb.tcp_flags_merged & TCP_FIN:
+                sink.ends()
+
+    def give_up(self) -> None:
+        """Let the clock decide what waits: a sink takes nothing late any more."""
+        self._posts.hand_over()
 
     def settle_before(self, stamp_ns: int, rank: int) -> None:
         """Decide what comes before a post of a CPU with `rank` at `stamp_ns`."""

@@ -129,6 +129,10 @@ class Socket(SocketFront):
         self._latency_socket = latencies.socket.pending
         self._latency_total = latencies.total.pending
 
+    def ends(self) -> None:
+        """A FIN is about to be posted; asked of sockets that take data late."""
+        raise NotImplementedError
+
     @property
     def name(self) -> str:
         """Protocol and local port: "udp:7000"."""

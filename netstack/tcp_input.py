@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emu.dropreason import DropReason
-from emu.headers import TCP_RST
+from emu.headers import TCP_FIN, TCP_RST
 from emu.skb import PACKET_HOST, Skb
 from netstack.sock import checksum_ns, checksum_wrong
 
@@ -67,6 +67,11 @@ class TcpInput:
             self._drop(sd, skb, DropReason.NO_SOCKET)
             return None
         cpu.local_now_ns += sock.rcv_ns - costs.tcp_rcv_ns
+        if (hdr.tcp_flags | skb.tcp_flags_merged) & TCP_FIN:
+            if sock.takes_late:
+                sock.ends()
+            elif sock.adopts_flows:
+                self._stack.tables.ending.add(hdr.flow)
         self._net.clock.post(cpu, sock, skb)
         return sock if sock.in_established or sock.adopts_flows else None
 

@@ -23,14 +23,13 @@ class TcpSink(TcpSocket):
     """Like an application that is always there: nothing waits to be read, and only gaps hold memory."""
 
     has_reader = False
-    takes_late = True
-
-    __slots__ = ("_counted", "_read_bytes")
+    __slots__ = ("_counted", "_read_bytes", "takes_late")
 
     def __init__(self, stack: NetStack, flow: Flow, rcvbuf_bytes: int | None = None, rcv_nxt: int = -1) -> None:
         self._counted = rcv_nxt
         """`straight` when bytes were last counted; `rcv_nxt` too is as of then."""
         super().__init__(stack, flow, rcvbuf_bytes, rcv_nxt)
+        self.takes_late = flow not in stack.tables.ending
         self.rcv_ns += stack.net.costs.skb_free_ns
         self.straight = rcv_nxt
 
@@ -53,6 +52,15 @@ class TcpSink(TcpSocket):
     def _go_on(self) -> None:
         """Let data go straight from here, if it can."""
         self.straight = self._counted = -1 if self.ofo or self.fin or self.closed else self.rcv_nxt
+
+    def ends(self) -> None:
+        """A FIN is about to be posted: from then on plain data that fills a gap may close the sink, so nothing comes late any more."""
+        self.takes_late = False
+        for hdr in self.cached:
+            hdr.sink = None
+        if self.poster is not None:
+            self.poster.give_up()
+            self.poster = None
 
     def deliver(self, stamp_ns: int, sender: Cpu, skb: Skb) -> None:
         """Decide a post of the clock's one order; late ones made before come first."""
