@@ -115,6 +115,11 @@ def _give_up(nic: Nic, vector: MsixVector) -> None:
     for napi in vector.napis:
         if napi.sched:
             nic.leaving.append(vector)
+            # It completes once more, holds nothing back then, and no timer wakes it again.
+            napi.gro_flush_timeout_ns = napi.napi_defer_hard_irqs = 0
+            if napi.timer is not None:
+                napi.timer.withdrawn = True
+                napi.timer = None
             nic.dev.napis.remove(napi)
         else:
             nic.gone.skbs += napi.delivered_skbs

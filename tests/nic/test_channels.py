@@ -19,6 +19,7 @@ from softirq import controls as softirq_controls
 from softirq.rps import set_rps_cpus, set_rps_flow_cnt
 from softirq.threaded import dev_set_threaded
 from tests.nic.rig import HARDIRQ_NS, Rig, frame, udp_headers
+from tests.scenario_kit import play
 
 TABLE = HeaderTable()
 FLOWS = [udp_headers(number, table=TABLE) for number in range(64)]
@@ -348,3 +349,27 @@ def test_no_frame_is_lost_from_the_books_and_none_is_stranded_whatever_changes_w
     assert is_quiet(nic)
     assert len(nic.vectors) <= len(nic.rings) == len(made.dev.queues) == nic.rss.queues
     assert len(made.dev.napis) == len(nic.vectors)
+
+
+def test_a_scheduled_napi_that_vanishes_lets_go_of_what_it_holds_and_is_not_woken_by_its_timer() -> None:
+    text = """
+[machine]
+cpus = 2
+[nic]
+queues = 3
+rx_usecs = 40
+[set]
+"/sys/class/net/eth0/gro_flush_timeout" = 40000
+[[traffic]]
+protocol = "tcp"
+rate_pps = 3000000
+packets = 3000
+flows = 500
+size = 128
+[[app]]
+protocol = "tcp"
+port = 5001
+"""
+    writes = [(475_000, "ethtool", "-L eth0 combined 1")]
+    built = play(text, writes=writes)
+    assert not built.nic.leaving
