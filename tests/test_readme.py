@@ -56,6 +56,9 @@ def test_a_command_of_the_readme_succeeds(command: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout
     assert "Traceback" not in done.stderr
+    for shown in blocks("text"):
+        if shown.splitlines()[0] in done.stdout.splitlines():
+            assert shown in done.stdout
     if "--svg" in words:
         assert (tmp_path / words[words.index("--svg") + 1]).read_text().startswith("<svg")
 

@@ -19,9 +19,10 @@ def uneven_steering(snapshot: Snapshot, rates: Rates) -> Finding | None:
     """The queue of which RPS gave one CPU most above an even share."""
     found: tuple[float, int, int] | None = None
     for index, rate in enumerate(rates.queues):
-        size = rps_mask(snapshot, index).bit_count() if rate.steering.skbs >= FEWEST_SKBS else 0
-        if size < 2:
-            continue
+        mask = rps_mask(snapshot, index)
+        size = mask.bit_count() if rate.steering.skbs >= FEWEST_SKBS else 0
+        if size < 2 or mask_of(cpu for cpu, skbs in rate.steering.to.items() if skbs) & ~mask:
+            continue  # no RPS, or another map for part of the time: then the shares are not this one's
         cpu = max(rate.steering.to, key=lambda cpu: (rate.steering.to[cpu], -cpu))
         share = rate.steering.to[cpu] / rate.steering.skbs
         if share * size >= UNEVEN and (found is None or share * size > found[0]):

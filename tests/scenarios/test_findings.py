@@ -35,6 +35,10 @@ MADE: Final = {
     "one node": '[machine]\ncpus = 4\n[nic]\nqueues = 1\n[set]\n"/sys/class/net/eth0/queues/rx-0/rps_cpus" = "e"\n'
     '[[traffic]]\nprotocol = "udp"\nrate_pps = 400_000\npackets = 1000\nflows = 100\n'
     '[[app]]\nprotocol = "udp"\nport = 5001\nkind = "sink"\n',
+    "rps from the middle on": "[machine]\ncpus = 4\n[nic]\nqueues = 1\n"
+    '[[traffic]]\nprotocol = "udp"\nrate_pps = 400_000\npackets = 1000\nflows = 100\n'
+    '[[app]]\nprotocol = "udp"\nport = 5001\nkind = "sink"\n'
+    '[[at]]\ntime = "2ms"\ndo = ["echo e > /sys/class/net/eth0/queues/rx-0/rps_cpus"]\n',
     "half rfs": '[set]\n"net.core.rps_sock_flow_entries" = 4096\n'
     '[[traffic]]\nprotocol = "udp"\nrate_pps = 100_000\npackets = 100\n',
 }
@@ -145,6 +149,12 @@ def test_every_suggestion_can_be_compared(name: str) -> None:
             assert words[:5] == ["softnet", "compare", name, "--seed", "1"]
             assert words[5::2] == ["--change"] * len(finding.commands)
             prepare(Side(opened.loaded, tuple(words[6::2])), 1)
+
+
+def test_shares_from_before_a_map_was_written_are_not_held_against_it() -> None:
+    _, rates = run("rps from the middle on")
+    assert rates.queues[0].steering.to[0] > 0.5 * rates.queues[0].steering.skbs
+    assert said("uneven_steering", "rps from the middle on") is None
 
 
 def test_one_flow_is_not_advised_to_take_more_queues_or_cpus() -> None:
