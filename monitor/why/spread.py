@@ -21,9 +21,11 @@ def uneven_steering(snapshot: Snapshot, rates: Rates) -> Finding | None:
     for index, rate in enumerate(rates.queues):
         mask = rps_mask(snapshot, index)
         size = mask.bit_count() if rate.steering.skbs >= FEWEST_SKBS else 0
-        if size < 2 or mask_of(cpu for cpu, skbs in rate.steering.to.items() if skbs) & ~mask:
-            continue  # no RPS, or another map for part of the time: then the shares are not this one's
+        if size < 2:
+            continue
         cpu = max(rate.steering.to, key=lambda cpu: (rate.steering.to[cpu], -cpu))
+        if not mask >> cpu & 1:
+            continue  # another map, or none, for most of the time: the shares are not this one's
         share = rate.steering.to[cpu] / rate.steering.skbs
         if share * size >= UNEVEN and (found is None or share * size > found[0]):
             found = (share * size, index, cpu)
