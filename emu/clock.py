@@ -31,7 +31,7 @@ NEVER: Final = 1 << 62
 RANK_BITS: Final = 12
 """Ranks are below 2**RANK_BITS; a post's key is stamp << RANK_BITS | rank."""
 
-TURNS_A_PASS: Final = 32
+TURNS_A_PASS: Final = 128
 """So many turns are carried out or kept by one task before trio looks after others."""
 
 KIND_POST: Final = 0
